@@ -1,0 +1,13 @@
+"""What every test shares: no network, few threads, and fixtures."""
+
+from __future__ import annotations
+
+import os
+
+# Before any Hub client is imported: the tests reach the local Hub and nothing else.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
+os.environ.pop("HF_TOKEN", None)
+
+pytest_plugins = ["tests.hub.fixtures"]
