@@ -1,0 +1,67 @@
+"""Remove backdoors from image classifiers of the Hugging Face Hub, with proof.
+
+>>> from ngf_hub import load_model, purify, evaluate, publish
+
+The public names are loaded when they are first used, so that importing the
+package (and ``ngf-hub --help``) does not wait for PyTorch.
+
+- ``adapters``: models of timm, transformers and plain PyTorch behind one interface.
+- ``data``: clean images, split into what tunes and what judges.
+- ``triggers``: what an attacker puts on an image.
+- ``curvature``: Fisher information, exact and Kronecker-factored.
+- ``methods``: the purification methods.
+- ``scan``: the static scan of files.
+- ``pipeline``: the main job; ``evaluation``, ``report``, ``card``, ``plots``, ``publishing``: the proof.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ngf_hub.adapters import Classifier, load_model
+    from ngf_hub.errors import NgfHubError
+    from ngf_hub.evaluation import evaluate
+    from ngf_hub.pipeline import Purified, purify
+    from ngf_hub.publishing import publish
+    from ngf_hub.report import Report
+    from ngf_hub.triggers import Trigger, make_trigger
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Classifier": "ngf_hub.adapters",
+    "NgfHubError": "ngf_hub.errors",
+    "Purified": "ngf_hub.pipeline",
+    "Report": "ngf_hub.report",
+    "Trigger": "ngf_hub.triggers",
+    "evaluate": "ngf_hub.evaluation",
+    "load_model": "ngf_hub.adapters",
+    "make_trigger": "ngf_hub.triggers",
+    "publish": "ngf_hub.publishing",
+    "purify": "ngf_hub.pipeline",
+}
+
+__all__ = [
+    "Classifier",
+    "NgfHubError",
+    "Purified",
+    "Report",
+    "Trigger",
+    "evaluate",
+    "load_model",
+    "make_trigger",
+    "publish",
+    "purify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,201 @@
+"""Publishing an output folder as a Hub repository: one commit, nothing of others touched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ngf_hub.bundle import Bundle, collect
+from ngf_hub.card import CARD_FILE
+from ngf_hub.errors import HubError, ReportError
+from ngf_hub.hub import LOGIN, hub_errors, is_hub_id
+from ngf_hub.remote import Remote, look, same, size, stale
+from ngf_hub.report import Report
+from ngf_hub.text import plain, redact
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+
+@dataclass(frozen=True)
+class Published:
+    """What was published, or would be.
+
+    Attributes:
+        url: The repository's page.
+        commit: The commit that now holds the files; ``None`` after a dry run.
+        files: Size in bytes of each file of the repository that is this tool's.
+        changed: Whether a commit was made.
+        left_out: Files of the folder that are not sent.
+        deleted: Files that the commit removed.
+    """
+
+    url: str
+    commit: str | None
+    files: dict[str, int]
+    changed: bool
+    left_out: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
+
+
+def publish(
+    folder: str | Path,
+    repo_id: str,
+    *,
+    private: bool = False,
+    token: str | None = None,
+    overwrite: bool = False,
+    dry_run: bool = False,
+    acknowledge_backdoored: bool = False,
+    message: str | None = None,
+) -> Published:
+    """Put an output folder on the Hub, as a new repository or a new version of one.
+
+    Sent are the weights (safetensors), their config and preprocessor, the
+    card, the report, the plots and the trigger; nothing else that lies in the
+    folder. All of it is one commit. Doing it again changes nothing.
+
+    Args:
+        folder: What ``ngf-hub purify --output`` or :meth:`Purified.save` wrote.
+        repo_id: ``namespace/name``.
+        private: Make the new repository private; an existing public one is refused.
+        token: A token with write access; the one of ``hf auth login`` or
+            HF_TOKEN if left out.
+        overwrite: Also publish into a repository that this tool did not make.
+            Weights of other formats in it are deleted, its other files stay.
+        dry_run: Check the folder and say what would be sent; nothing is asked
+            of the Hub.
+        acknowledge_backdoored: Needed for a report that is marked as that of a
+            backdoored research model.
+        message: The commit's title.
+
+    Raises:
+        ReportError: The report or card is missing, broken or refused by the Hub.
+        ModelError: Weights or config are missing, broken or do not fit.
+        HubError: The repository is somebody else's, or the Hub cannot do it.
+    """
+    bundle = collect(Path(folder))
+    _check_request(bundle, repo_id, acknowledge_backdoored)
+    from huggingface_hub import HfApi, get_token
+
+    bundle.refuse_secrets([token, get_token()])
+    api = HfApi(token=token)
+    url = f"{api.endpoint}/{repo_id}"
+    contents: dict[str, bytes | Path] = {**bundle.files, CARD_FILE: bundle.card(repo_id)}
+    sizes = {path: size(content) for path, content in contents.items()}
+    if dry_run:
+        return Published(url, None, sizes, changed=False, left_out=bundle.left_out)
+    _validate_card(bundle.card(repo_id).decode(), token)
+    with hub_errors(f"read {repo_id}", token=token):
+        remote = look(api, repo_id)
+    if remote is not None:
+        _check_remote(remote, repo_id, private=private, overwrite=overwrite)
+    created = remote is None
+    if remote is None:
+        _create(api, repo_id, private, token)
+        remote = Remote(commit=None, private=private)
+    changed = {p: c for p, c in contents.items() if not same(remote.files.get(p), c)}
+    deleted = stale(remote, contents)
+    if not changed and not deleted:
+        return Published(url, remote.commit, sizes, changed=False, left_out=bundle.left_out)
+    title = message or _title(bundle.report)
+    try:
+        commit = _commit(api, repo_id, changed, deleted, title, remote.commit, token)
+    except HubError as error:
+        if not created:
+            raise
+        hint = "Run the same command again: the new repository is there, still empty."
+        raise HubError(error.message, hint) from error
+    return Published(url, commit, sizes, True, bundle.left_out, tuple(deleted))
+
+
+def _check_request(bundle: Bundle, repo_id: str, acknowledge_backdoored: bool) -> None:
+    if not is_hub_id(repo_id) or "/" not in repo_id:
+        raise HubError(
+            f"{plain(redact(repo_id), 120)!r} is no repository id.", "Give it as `namespace/name`."
+        )
+    if bundle.report.backdoored and not acknowledge_backdoored:
+        raise HubError(
+            "This is a research model with a backdoor put there on purpose.",
+            "Publish it only knowingly: with --acknowledge-backdoored (and best with --private).",
+        )
+
+
+def _validate_card(content: str, token: str | None) -> None:
+    """Let the Hub check the card's YAML block before anything is created.
+
+    Raises:
+        ReportError: It refuses the card.
+    """
+    from huggingface_hub import ModelCard
+
+    try:
+        with hub_errors("have the card checked by the Hub", token=token):
+            ModelCard(content).validate()
+    except ValueError as error:
+        raise ReportError(
+            f"The Hub refuses the card: {plain(redact(str(error), [token]), 300)}",
+            f"Mend {CARD_FILE}, or write it again with `ngf-hub card`.",
+        ) from error
+
+
+def _check_remote(remote: Remote, repo_id: str, *, private: bool, overwrite: bool) -> None:
+    if not (remote.ours or remote.empty or overwrite):
+        raise HubError(
+            f"{repo_id} exists and was not made by ngf-hub.",
+            "Give another name, or --overwrite to publish into it all the same.",
+        )
+    if private and not remote.private:
+        raise HubError(
+            f"{repo_id} exists and is public.",
+            "Make it private on the Hub, or leave out --private.",
+        )
+
+
+def _create(api: HfApi, repo_id: str, private: bool, token: str | None) -> None:
+    from huggingface_hub.errors import HfHubHTTPError
+
+    with hub_errors(f"create {repo_id}", token=token):
+        try:
+            # None leaves it to what the namespace has set for new repositories.
+            api.create_repo(repo_id, private=private or None)
+        except HfHubHTTPError as error:
+            if error.response.status_code != 409:
+                raise
+            reason = f"{repo_id} exists already, but this token cannot see it."
+            raise HubError(reason, f"Give another name. {LOGIN}") from error
+
+
+def _title(report: Report) -> str:
+    name = plain(report.model.name.rstrip("/").split("/")[-1], 60)
+    done = f"after {plain(report.method.name, 20)}" if report.method else "with its measurements"
+    return f"{name} {done}, by ngf-hub {plain(report.provenance.tool_version, 20)}"
+
+
+def _commit(
+    api: HfApi,
+    repo_id: str,
+    changed: dict[str, bytes | Path],
+    deleted: list[str],
+    title: str,
+    parent: str | None,
+    token: str | None,
+) -> str:
+    """Make the one commit; refused by the Hub if the repository changed since it was read."""
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    operations: list[CommitOperationAdd | CommitOperationDelete] = [
+        CommitOperationAdd(path, content if isinstance(content, bytes) else str(content))
+        for path, content in changed.items()
+    ]
+    operations += [CommitOperationDelete(path) for path in deleted]
+    try:
+        with hub_errors(f"publish to {repo_id}", token=token):
+            info = api.create_commit(
+                repo_id, operations, commit_message=title, parent_commit=parent
+            )
+    except ValueError as error:
+        reason = plain(redact(str(error), [token]), 300)
+        raise ReportError(f"The Hub refuses the commit: {reason}") from error
+    return str(info.oid)
