@@ -1,0 +1,26 @@
+"""Triggers: one file a family, registered by name.
+
+- ``base``: what a trigger is, the registry, saving and loading a folder.
+- ``patch``: a small picture at a place (BadNets).
+- ``blend``: a picture mixed into the whole image (Blend).
+- ``additive``: a perturbation added to the whole image and clipped.
+- ``fullimage``: what the two latter share.
+- ``images``: reading, resizing and drawing the pictures that these need.
+- ``options``: reading ``key=value`` options.
+- ``spec``: the text a user writes for one, such as ``patch:image=logo.png,position=27x27``.
+"""
+
+from ngf_hub.triggers import additive, blend, patch  # registers the families
+from ngf_hub.triggers.base import FAMILIES, Trigger, load_folder
+from ngf_hub.triggers.spec import PRESETS, make_trigger
+
+__all__ = [
+    "FAMILIES",
+    "PRESETS",
+    "Trigger",
+    "additive",
+    "blend",
+    "load_folder",
+    "make_trigger",
+    "patch",
+]

@@ -1,0 +1,25 @@
+"""A perturbation added to the whole image and clipped, such as an L2-bounded noise pattern."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from ngf_hub.triggers.base import register
+from ngf_hub.triggers.fullimage import FullImageTrigger
+
+
+@register
+@dataclass
+class AdditiveTrigger(FullImageTrigger):
+    """``x' = clip(x + a t, 0, 1)`` with the picture t scaled by a."""
+
+    family: ClassVar[str] = "additive"
+    strength_name: ClassVar[str] = "scale"
+    default_strength: ClassVar[float] = 1.0
+
+    def apply(self, pixels: Tensor) -> Tensor:
+        """See :meth:`Trigger.apply`."""
+        return (pixels + self.strength * self.fitted(pixels)).clamp(0, 1)

@@ -1,0 +1,127 @@
+"""What a trigger is: a change of pixels, and the class it asks for.
+
+A family is one file with one class that is registered under its name. It can
+be saved as a folder (``trigger.json`` and ``trigger.safetensors``, no pickle
+and no code) and loaded again to the same pixels.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from torch import Tensor
+
+from ngf_hub.errors import TriggerError
+from ngf_hub.triggers.options import Options
+
+CONFIG_FILE = "trigger.json"
+TENSOR_FILE = "trigger.safetensors"
+
+
+class Trigger(ABC):
+    """A trigger of one family.
+
+    Attributes:
+        family: The name it is registered under.
+        target: The target class (all-to-one), or ``None`` for all-to-all,
+            where label y is turned into (y + 1) mod C (Gu et al. 2017).
+    """
+
+    family: ClassVar[str]
+    target: int | None
+
+    @abstractmethod
+    def apply(self, pixels: Tensor) -> Tensor:
+        """Triggered pixels in [0, 1] of clean pixels (N, channels, H, W) in [0, 1].
+
+        The input is not changed.
+
+        Raises:
+            TriggerError: The trigger does not fit images of this size.
+        """
+
+    @abstractmethod
+    def parameters(self) -> dict[str, Any]:
+        """What describes it besides its tensors, as JSON values."""
+
+    @abstractmethod
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors that :meth:`from_parts` needs."""
+
+    @classmethod
+    @abstractmethod
+    def from_parts(
+        cls, parameters: Mapping[str, Any], tensors: Mapping[str, Tensor], target: int | None
+    ) -> Trigger:
+        """The trigger of these parameters and tensors: the inverse of the two above."""
+
+    @classmethod
+    @abstractmethod
+    def from_options(cls, options: Options, target: int | None) -> Trigger:
+        """The trigger that a user described by ``key=value`` options.
+
+        Raises:
+            TriggerError: An option does not fit.
+        """
+
+    def wanted(self, labels: Tensor, num_classes: int) -> Tensor:
+        """The class (N,) that the attacker wants for images of these labels."""
+        if self.target is None:
+            return (labels + 1) % num_classes
+        return labels.new_full(labels.shape, self.target)
+
+    def save(self, folder: Path) -> None:
+        """Write ``trigger.json`` and ``trigger.safetensors`` into ``folder``."""
+        from safetensors.torch import save_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {name: tensor.contiguous() for name, tensor in self.tensors().items()}
+        save_file(tensors, folder / TENSOR_FILE)
+        config = {"family": self.family, "target": self.target, "parameters": self.parameters()}
+        (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+FAMILIES: dict[str, type[Trigger]] = {}
+TriggerClass = TypeVar("TriggerClass", bound=type[Trigger])
+
+
+def register(trigger_class: TriggerClass) -> TriggerClass:
+    """Class decorator: make a family known under its ``family`` name."""
+    FAMILIES[trigger_class.family] = trigger_class
+    return trigger_class
+
+
+def has_own_target(spec: str) -> bool:
+    """Whether a text names a trigger folder, which brings its target with it."""
+    return (Path(spec).expanduser() / CONFIG_FILE).is_file()
+
+
+def load_folder(folder: Path) -> Trigger:
+    """The trigger that :meth:`Trigger.save` wrote.
+
+    Raises:
+        TriggerError: A file is missing or broken, or the family is unknown.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        family, target = str(config["family"]), config["target"]
+        tensors = load_file(folder / TENSOR_FILE)
+        parameters = dict(config["parameters"])
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise TriggerError(f"{folder} is no trigger folder: {error}") from error
+    if family not in FAMILIES:
+        known = ", ".join(sorted(FAMILIES))
+        raise TriggerError(f"Unknown trigger family {family!r} in {folder}.", f"Known: {known}.")
+    if target is not None and (not isinstance(target, int) or target < 0):
+        raise TriggerError(f"{folder}: the target must be a class index or null, not {target!r}.")
+    try:
+        return FAMILIES[family].from_parts(parameters, tensors, target)
+    except (KeyError, TypeError, ValueError) as error:
+        raise TriggerError(f"{folder} does not describe a {family} trigger: {error}") from error
