@@ -1,0 +1,146 @@
+"""Natural Gradient Fine-tuning (Karim et al., arXiv 2306.17441).
+
+Tuned is the cross-entropy on clean images with a pull towards the weights from
+before, weighted by the diagonal of their Fisher information matrix F(θ0):
+
+    L(θ) = cross-entropy + (η_r/2) Σᵢ diag(F(θ0))ᵢ (θᵢ − θ0ᵢ)²
+    θ ← θ − η (F(θ) + λI)⁻¹ ∇L(θ)
+
+On the head alone (the paper's choice) the backbone runs once, its features are
+kept, and F is exact. On other layers F is Kronecker-factored (K-FAC), and the
+steps are taken on mini-batches with all activations recomputed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ngf_hub.curvature import KFAC, HeadStep, natural_gradient_head, trust_scale
+from ngf_hub.devices import shard, total
+from ngf_hub.evaluation import check_labels
+from ngf_hub.methods.base import Method, Outcome, Task, option, register
+from ngf_hub.methods.loop import Batch, Gradients, run, tuned_parameters
+
+
+@register
+@dataclass
+class NaturalGradient(Method):
+    """Natural Gradient Fine-tuning: exact on the head, K-FAC on other layers."""
+
+    name: ClassVar[str] = "ngf"
+    citation: ClassVar[str] = (
+        "Karim et al., Efficient Backdoor Removal Through Natural Gradient Fine-tuning, "
+        "arXiv 2306.17441"
+    )
+
+    pull: float = option(0.1, "weight η_r of the pull towards the weights from before")
+    damping: float = option(
+        0.0, "damping λ; 0: 0.001 on the head, where it is the lowest, 0.1 on others"
+    )
+    steps: int = option(0, "the most steps; 0: 20 on the head, 100 on other layers")
+    learning_rate: float = option(1.0, "step size η; on other layers it is divided by 10")
+    batch_size: int = option(64, "images a step, on other layers")
+    momentum: float = option(0.9, "momentum, on other layers")
+    trust_region: float = option(0.1, "largest uᵀg of a step u, on other layers")
+    refresh: int = option(5, "steps between new Kronecker factors, on other layers")
+
+    def tune(self, task: Task) -> Outcome:
+        """See :meth:`Method.tune`."""
+        if all(layer.is_head for layer in task.layers):
+            return self._tune_head(task)
+        return self._tune_inner(task)
+
+    def _tune_head(self, task: Task) -> Outcome:
+        labels = check_labels(task.pixels, task.classifier.num_classes)
+        head, accelerator = task.classifier.head, task.accelerator
+        mine = shard(len(task.pixels), accelerator)
+        steps = self.steps or 20
+        fit = natural_gradient_head(
+            compute_features(task, mine),
+            labels[list(mine)].to(accelerator.device),
+            head.matrix().float(),
+            steps=steps,
+            damping=self.damping or 1e-3,
+            pull=self.pull,
+            rate=self.learning_rate,
+            n_total=len(task.pixels),
+            reduce=lambda share: total(share, accelerator),
+            callback=_shown(task, steps),
+        )
+        head.load_matrix(fit.weights)
+        return Outcome(
+            losses=[float(loss) for loss in fit.losses],
+            steps=len(fit.steps),
+            diagnostics={
+                "fisher": "exact",
+                "stopped": fit.stopped,
+                "cg_iterations": fit.cg_iterations,
+                "damping": [step.damping for step in fit.steps],
+                "gradient_norm": [step.gradient_norm for step in fit.steps],
+            },
+        )
+
+    def _tune_inner(self, task: Task) -> Outcome:
+        classifier, accelerator = task.classifier, task.accelerator
+        kfac = KFAC(
+            [layer.module for layer in task.layers],
+            damping=self.damping or 0.1,
+            reduce=lambda share: total(share, accelerator),
+        )
+        generator = torch.Generator().manual_seed(task.seed)
+        anchor = {p: p.detach().clone() for p in tuned_parameters(task)}
+        velocity = {p: torch.zeros_like(p) for p in anchor}
+        diagonal: dict[torch.nn.Parameter, Tensor] = {}
+        rate = self.learning_rate / 10
+
+        def change(batch: Batch, loss: float, gradients: Gradients) -> float:
+            if batch.step % self.refresh == 0:
+                # Drawn for the whole batch, so that N processes draw what one would.
+                uniforms = torch.rand(1, batch.size, generator=generator)
+                mine = list(shard(batch.size, accelerator))
+                kfac.update(classifier, batch.pixels, uniforms=uniforms[:, mine])
+            if not diagonal:
+                diagonal.update(kfac.diagonal())
+            penalty = 0.0
+            for parameter, gradient in gradients.items():
+                away = parameter.detach() - anchor[parameter]
+                pulled = self.pull * diagonal[parameter] * away
+                gradient += pulled
+                penalty += 0.5 * float((pulled * away).sum())
+            update = kfac.precondition(gradients)
+            scale = trust_scale(update, gradients, self.trust_region)
+            with torch.no_grad():
+                for parameter, step in update.items():
+                    velocity[parameter].mul_(self.momentum).add_(step, alpha=scale)
+                    parameter.sub_(velocity[parameter], alpha=rate)
+            return penalty
+
+        outcome = run(task, self.steps or 100, self.batch_size, change, "Natural gradient (K-FAC)")
+        outcome.diagnostics["fisher"] = "K-FAC"
+        return outcome
+
+
+def compute_features(task: Task, indices: range) -> Tensor:
+    """Head inputs (n, D) of some of the tuning images, by one forward pass over them."""
+    classifier, device = task.classifier, task.accelerator.device
+    features = torch.empty(len(indices), classifier.head.width, device=device)
+    batches = task.pixels.batches(task.batch_size, device, indices=indices)
+    count = -(-len(indices) // task.batch_size)
+    start = 0
+    classifier.eval()
+    with torch.no_grad(), task.accelerator.autocast():
+        for pixels, _, _ in task.track(batches, "Computing features", count):
+            features[start : start + len(pixels)] = classifier.features(pixels)
+            start += len(pixels)
+    return features
+
+
+def _shown(task: Task, steps: int) -> Callable[[HeadStep, Tensor], None]:
+    """A callback that moves the progress bar by one for each step."""
+    bar = iter(task.track(range(steps), "Natural gradient on the head"))
+    return lambda step, weights: next(bar, None) and None
