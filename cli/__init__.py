@@ -1,0 +1,15 @@
+"""The command line, one file a command; installed as ``ngf_hub.cli``.
+
+- ``app``: the application, its commands, and how errors end it.
+- ``arguments``: the options that several commands share.
+- ``console``: progress bars, tables and JSON.
+- ``inputs``: from options to model, images and trigger.
+- ``purify``, ``evaluate``, ``layers``, ``methods``, ``publish``, ``card``, ``demo``: the commands.
+
+What takes long to import is imported inside the commands, so that
+``ngf-hub --help`` answers at once.
+"""
+
+from ngf_hub.cli.app import main
+
+__all__ = ["main"]

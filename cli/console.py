@@ -1,0 +1,159 @@
+"""What a person sees: progress on standard error, tables and JSON on standard output."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ngf_hub.text import plain, plain_line, redact
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ngf_hub.progress import Track
+    from ngf_hub.report import Measurement, Rate, Report
+
+T = TypeVar("T")
+
+
+def fail(message: str, hint: str = "", details: str = "") -> int:
+    """Print one line on what is wrong and what to do, and return exit code 2."""
+    from rich.text import Text
+
+    console = stderr()
+    line = plain(redact(f"{message} {hint}".strip()), limit=2000)
+    console.print(Text.assemble(("Error: ", "bold red"), line), soft_wrap=True)
+    for detail in redact(details).splitlines():
+        console.print(Text("  " + plain_line(detail)), soft_wrap=True)
+    return 2
+
+
+def stderr() -> Console:
+    """The console for progress, notes and errors."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def stdout() -> Console:
+    """The console for results."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document and nothing else."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+@contextmanager
+def progress(quiet: bool = False) -> Iterator[Track]:
+    """Progress bars on standard error while the block runs."""
+    from ngf_hub.progress import silent
+
+    if quiet:
+        yield silent
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=stderr()) as bars:
+
+        def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+            from rich.markup import escape
+
+            if total is None and hasattr(items, "__len__"):
+                total = len(items)
+            yield from bars.track(
+                items, total=total, description=escape(plain(description, 60)).ljust(28)
+            )
+
+        yield track
+
+
+def note(text: str) -> None:
+    """One dim line on standard error."""
+    from rich.text import Text
+
+    stderr().print(Text(plain(redact(text), limit=2000), style="dim"), soft_wrap=True)
+
+
+def show_measurements(columns: Sequence[tuple[str, Measurement]], title: str) -> None:
+    """A table of ACC, ASR and RA with intervals and n, one column a measurement."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=plain(title), title_justify="left", title_style="bold", min_width=50)
+    table.add_column("")
+    for name, _ in columns:
+        table.add_column(name, justify="right")
+    rows = (
+        ("Clean accuracy (ACC)", "accuracy"),
+        ("Attack success rate (ASR)", "attack_success"),
+        ("Recovered accuracy (RA)", "recovered_accuracy"),
+    )
+    for label, key in rows:
+        rates: list[Rate | None] = [getattr(measured, key) for _, measured in columns]
+        if any(rate is not None for rate in rates):
+            cells = [Text(rate.percent() if rate else "not measured") for rate in rates]
+            table.add_row(label, *cells)
+    stdout().print(table)
+
+
+def verdict(report: Report) -> str:
+    """What the figures amount to, in one sentence or two."""
+    from ngf_hub.outcome import read_outcome
+
+    outcome = read_outcome(report)
+    limit = f"{100 * outcome.limit:.0f} %"
+    sentences = {
+        "removed": f"The trigger works no more: ASR is below {limit}.",
+        "no effect": f"The trigger had no effect before, and has none now: ASR is below {limit}.",
+        "present": f"The backdoor is still there: ASR is above {limit}.",
+        "unclear": f"Not established: the ASR's interval contains {limit}; judge by more images.",
+        "not measured": "No trigger was given, so ASR was not measured: "
+        "nothing is said about a backdoor.",
+    }
+    if report.after is None and outcome.state in ("present", "no effect"):
+        sentences["present"] = f"The trigger works: ASR is above {limit}."
+        sentences["no effect"] = f"The trigger has no effect: ASR is below {limit}."
+    told = sentences[outcome.state]
+    if outcome.costly and outcome.accuracy_drop is not None:
+        told += f" Clean accuracy fell by {100 * outcome.accuracy_drop:.1f} points."
+    return told
+
+
+def show_report(report: Report) -> None:
+    """The table of a report, with what a reader must know below it."""
+    from rich.text import Text
+
+    columns = [("before" if report.after else "measured", report.before)]
+    if report.after:
+        columns.append(("after", report.after))
+    show_measurements(columns, plain(report.model.name))
+    stdout().print(Text(verdict(report)), soft_wrap=True)
+    for warning in [*report.model.notes, *report.data.notes, *report.warnings]:
+        note(f"Note: {warning}")
+
+
+def show_classes(measured: Measurement) -> None:
+    """A table with one row a class."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    for heading in ("class", "ACC", "ASR", "RA"):
+        table.add_column(heading, justify="left" if heading == "class" else "right")
+    for row in measured.per_class:
+        name = f"{row.label} {row.name}" if row.name else str(row.label)
+        rates = (row.accuracy, row.attack_success, row.recovered_accuracy)
+        table.add_row(Text(plain(name, 40)), *(rate.percent() if rate else "-" for rate in rates))
+    stdout().print(table)

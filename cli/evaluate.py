@@ -1,0 +1,80 @@
+"""``ngf-hub evaluate``: measure, change nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ngf_hub.cli.arguments import (
+    OUTPUT,
+    DataOptions,
+    Json,
+    ModelOptions,
+    RunOptions,
+    TriggerOptions,
+    arguments_of,
+    grouped,
+)
+from ngf_hub.cli.console import note, print_json, progress, show_classes, show_report
+from ngf_hub.cli.inputs import command_line, read_images, read_model, read_trigger
+
+
+@grouped
+def command(
+    source: ModelOptions,
+    data: DataOptions,
+    attack: TriggerOptions,
+    run: RunOptions = RunOptions(),
+    per_class: Annotated[
+        bool, typer.Option("--per-class", help="Show every class too.", rich_help_panel=OUTPUT)
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Write report.json into this folder.", rich_help_panel=OUTPUT),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Measure the clean accuracy of MODEL, and ASR and RA where a trigger is given."""
+    from ngf_hub.devices import make_accelerator
+    from ngf_hub.evaluation import measure
+    from ngf_hub.output import whole_folder
+    from ngf_hub.provenance import evaluation_report
+
+    accelerator = make_accelerator(run.device, run.mixed_precision)
+    quiet = not accelerator.is_main_process
+    classifier = read_model(source)
+    trigger = read_trigger(attack, classifier)
+    with progress(quiet) as track:
+        clean = read_images(data, classifier, seed=run.seed, track=track)
+        measured = measure(
+            classifier.to(accelerator.device),
+            clean.judge,
+            accelerator=accelerator,
+            trigger=trigger,
+            batch_size=run.batch_size,
+            track=track,
+        )
+    if quiet:
+        return
+    report = evaluation_report(
+        classifier,
+        clean.info,
+        measured,
+        trigger=trigger,
+        accelerator=accelerator,
+        seed=run.seed,
+        arguments=arguments_of(source, data, attack, run),
+        command=command_line(classifier, clean.info),
+    )
+    if output:
+        with whole_folder(output) as part:
+            report.write(part)
+        note(f"Written to {output}.")
+    if json:
+        print_json(report.model_dump(mode="json"))
+        return
+    show_report(report)
+    if per_class:
+        show_classes(measured)

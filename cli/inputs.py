@@ -1,0 +1,102 @@
+"""From options to model, images and trigger."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from ngf_hub.cli.arguments import DataOptions, ModelOptions, TriggerOptions
+from ngf_hub.errors import TriggerError
+from ngf_hub.text import redact
+
+if TYPE_CHECKING:
+    from ngf_hub.adapters import Classifier
+    from ngf_hub.pipeline import Clean
+    from ngf_hub.progress import Track
+    from ngf_hub.report import DataInfo
+    from ngf_hub.triggers import Trigger
+
+
+def command_line(classifier: Classifier | None = None, data: DataInfo | None = None) -> list[str]:
+    """The command as it was typed, without tokens, pinned to the commits that were used."""
+    name = os.path.basename(sys.argv[0])
+    words = ["ngf-hub" if name in ("__main__.py", "") else name, *sys.argv[1:]]
+    if classifier is not None and classifier.source.commit:
+        words += ["--revision", classifier.source.commit]
+    if data is not None and data.revision:
+        words += ["--dataset-revision", data.revision]
+    return [redact(word) for word in words]
+
+
+def read_model(options: ModelOptions) -> Classifier:
+    """The model that the options name."""
+    from ngf_hub.adapters import load_model
+
+    return load_model(
+        options.model, revision=options.revision, trust_remote_code=options.trust_remote_code
+    )
+
+
+def read_images(options: DataOptions, classifier: Classifier, *, seed: int, track: Track) -> Clean:
+    """The clean images that the options name, in the model's own preprocessing."""
+    from ngf_hub.data import load_images
+    from ngf_hub.pipeline import Clean
+
+    images = load_images(
+        options.dataset,
+        samples=options.samples,
+        judge_samples=options.judge_samples or None,
+        split=options.split,
+        judge_split=options.judge_split,
+        seed=seed,
+        config=options.dataset_config,
+        revision=options.dataset_revision,
+        streaming=options.streaming,
+        image_column=options.image_column,
+        label_column=options.label_column,
+        track=track,
+    )
+    tune, judge = images.pixels_for(classifier, allow_subset=options.class_subset, track=track)
+    return Clean(tune, judge, images.info)
+
+
+def read_trigger(options: TriggerOptions, classifier: Classifier) -> Trigger | None:
+    """The trigger that the options name, if they name one.
+
+    Raises:
+        TriggerError: It, or its target class, does not fit.
+    """
+    from ngf_hub.triggers import make_trigger
+    from ngf_hub.triggers.base import has_own_target
+
+    if options.trigger is None:
+        if options.target is not None:
+            raise TriggerError("--target was given without --trigger.", "Give both.")
+        return None
+    if options.target is None and not has_own_target(options.trigger):
+        raise TriggerError(
+            "The trigger's target class is missing.", "Give --target CLASS (or all-to-all)."
+        )
+    target = None if options.target is None else _class_index(options.target, classifier)
+    trigger = make_trigger(options.trigger, target)
+    trigger.apply(classifier.example_pixels(1))  # one that does not fit is told before the work
+    return trigger
+
+
+def _class_index(text: str, classifier: Classifier) -> int | None:
+    """The class of an index or name; ``None`` for all-to-all."""
+    if text == "all-to-all":
+        return None
+    names = classifier.class_names or []
+    if text.isdigit() and int(text) < classifier.num_classes:
+        return int(text)
+    found = [index for index, name in enumerate(names) if name.lower() == text.lower()]
+    if len(found) == 1:
+        return found[0]
+    known = f" ({', '.join(names[:10])}{', ...' if len(names) > 10 else ''})" if names else ""
+    raise TriggerError(
+        f"The target class {text!r} is out of range: the model has "
+        f"{classifier.num_classes} classes{known}.",
+        "Give an index from 0, or one of the names.",
+    )

@@ -1,0 +1,127 @@
+"""``ngf-hub purify``: the main job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ngf_hub.cli.arguments import (
+    OUTPUT,
+    DataOptions,
+    Json,
+    ModelOptions,
+    Private,
+    RunOptions,
+    TriggerOptions,
+    arguments_of,
+    grouped,
+)
+from ngf_hub.cli.console import note, print_json, progress, show_report
+from ngf_hub.cli.inputs import command_line, read_images, read_model, read_trigger
+from ngf_hub.errors import MethodError
+
+METHOD = "Method"
+
+
+@grouped
+def command(
+    source: ModelOptions,
+    data: DataOptions,
+    attack: TriggerOptions,
+    method: Annotated[
+        str, typer.Option(help="See `ngf-hub methods`.", rich_help_panel=METHOD)
+    ] = "ngf",
+    layer: Annotated[
+        str,
+        typer.Option(
+            help="head, a name or a glob over names; see `ngf-hub layers`.",
+            rich_help_panel=METHOD,
+        ),
+    ] = "head",
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option",
+            "-o",
+            metavar="KEY=VALUE",
+            help="Set an option of the method.",
+            rich_help_panel=METHOD,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the result. Default: purified/ and the model's name.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    push_to: Annotated[
+        str | None,
+        typer.Option(metavar="org/name", help="Publish the result.", rich_help_panel=OUTPUT),
+    ] = None,
+    private: Private = False,
+    run: RunOptions = RunOptions(),
+    json: Json = False,
+) -> None:
+    """Purify MODEL on clean images, measure it before and after, and write it with its card."""
+    from ngf_hub.devices import make_accelerator
+    from ngf_hub.methods import make_method
+    from ngf_hub.output import check_output
+    from ngf_hub.pipeline import purify_classifier
+
+    # What can be refused is refused before anything is fetched.
+    options = _pairs(option or [])
+    make_method(method, options)
+    folder = output or Path("purified") / source.model.rstrip("/").rpartition("/")[2]
+    check_output(folder)
+    accelerator = make_accelerator(run.device, run.mixed_precision)
+    quiet = not accelerator.is_main_process
+    classifier = read_model(source)
+    trigger = read_trigger(attack, classifier)
+    classifier.select_layers(layer)
+    with progress(quiet) as track:
+        clean = read_images(data, classifier, seed=run.seed, track=track)
+        result = purify_classifier(
+            classifier,
+            clean,
+            accelerator=accelerator,
+            method=method,
+            layer=layer,
+            options=options,
+            trigger=trigger,
+            seed=run.seed,
+            batch_size=run.batch_size,
+            arguments={
+                **arguments_of(source, data, attack, run),
+                "method": method,
+                "layer": layer,
+                "options": options,
+            },
+            command=command_line(classifier, clean.info),
+            track=track,
+        )
+    if quiet:
+        return
+    result.save(folder)
+    if json:
+        print_json(result.report.model_dump(mode="json"))
+    else:
+        show_report(result.report)
+    note(f"Written to {folder}.")
+    if push_to:
+        from ngf_hub.publishing import publish
+
+        note(f"Published at {publish(folder, push_to, private=private).url}.")
+
+
+def _pairs(texts: list[str]) -> dict[str, str]:
+    """The ``KEY=VALUE`` texts as a dictionary."""
+    pairs: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise MethodError(f"Option {text!r} is not of the form KEY=VALUE.")
+        pairs[key.strip()] = value.strip()
+    return pairs
