@@ -43,7 +43,7 @@ class NaturalGradient(Method):
         0.0, "damping λ; 0: 0.001 on the head, where it is the lowest, 0.1 on others"
     )
     steps: int = option(0, "the most steps; 0: 20 on the head, 100 on other layers")
-    learning_rate: float = option(1.0, "step size η; on other layers it is divided by 10")
+    learning_rate: float = option(1.0, "step size η; on other layers a tenth of it, falling linearly")
     batch_size: int = option(64, "images a step, on other layers")
     momentum: float = option(0.9, "momentum, on other layers")
     trust_region: float = option(0.1, "largest uᵀg of a step u, on other layers")
@@ -96,7 +96,7 @@ class NaturalGradient(Method):
         anchor = {p: p.detach().clone() for p in tuned_parameters(task)}
         velocity = {p: torch.zeros_like(p) for p in anchor}
         diagonal: dict[torch.nn.Parameter, Tensor] = {}
-        rate = self.learning_rate / 10
+        steps = self.steps or 100
 
         def change(batch: Batch, loss: float, gradients: Gradients) -> float:
             if batch.step % self.refresh == 0:
@@ -114,13 +114,15 @@ class NaturalGradient(Method):
                 penalty += 0.5 * float((pulled * away).sum())
             update = kfac.precondition(gradients)
             scale = trust_scale(update, gradients, self.trust_region)
+            # Falling to zero, so that the last mini-batches do not decide where it ends.
+            rate = self.learning_rate / 10 * (1 - batch.step / steps)
             with torch.no_grad():
                 for parameter, step in update.items():
                     velocity[parameter].mul_(self.momentum).add_(step, alpha=scale)
                     parameter.sub_(velocity[parameter], alpha=rate)
             return penalty
 
-        outcome = run(task, self.steps or 100, self.batch_size, change, "Natural gradient (K-FAC)")
+        outcome = run(task, steps, self.batch_size, change, "Natural gradient (K-FAC)")
         outcome.diagnostics["fisher"] = "K-FAC"
         return outcome
 

@@ -1,0 +1,126 @@
+"""Two lines of Python purify any module; what is written is whole, or not there."""
+
+import errno
+import json
+import os
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from ngf_hub import make_trigger, purify
+from ngf_hub.errors import NgfHubError
+from ngf_hub.output import check_output, whole_folder
+from ngf_hub.report import Report
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3))
+
+
+@pytest.fixture
+def images():
+    generator = torch.Generator().manual_seed(1)
+    labels = torch.arange(60) % 3
+    pixels = torch.rand(60, 3, 8, 8, generator=generator) * 0.2
+    pixels[torch.arange(60), labels] += 0.7
+    return pixels, labels
+
+
+def test_two_lines_purify_any_module(network, images, tmp_path):
+    result = purify(network, *images)
+    result.save(tmp_path / "out")
+
+    report = Report.read(tmp_path / "out")
+    assert report == result.report
+    assert result.model is network
+    assert [(split.use, split.n) for split in report.data.splits] == [("tune", 48), ("judge", 12)]
+    assert report.before.accuracy.n == report.after.accuracy.n == 12
+    assert report.after.accuracy.value == 1
+    assert report.method.layers == ["3"]
+    weights = load_file(tmp_path / "out" / "model.safetensors")
+    assert torch.equal(weights["3.weight"], network[3].weight)
+    names = {p.name for p in (tmp_path / "out").iterdir()}
+    assert names == {
+        "README.md",
+        "before_after.png",
+        "config.json",
+        "model.safetensors",
+        "report.json",
+    }
+
+
+def test_a_trigger_is_measured_and_shown(network, images, tmp_path):
+    trigger = make_trigger("patch:pattern=white,size=2", 0)
+    result = purify(network, *images, trigger=trigger, layer="*")
+    result.save(tmp_path / "out")
+    after = result.report.after
+    of_target = next(row.accuracy.n for row in after.per_class if row.label == 0)
+    assert after.attack_success.n == 12 - of_target
+    assert (tmp_path / "out" / "trigger.png").stat().st_size > 1000
+    assert json.loads((tmp_path / "out" / "trigger" / "trigger.json").read_text())["target"] == 0
+
+
+def test_judging_images_of_ones_own(network, images):
+    pixels, labels = images
+    result = purify(network, pixels[:40], labels[:40], judge=pixels[40:], judge_labels=labels[40:])
+    assert [split.n for split in result.report.data.splits] == [40, 20]
+
+
+def test_a_list_of_pairs_is_as_good_as_a_tensor(network, images):
+    pairs = [(image, int(label)) for image, label in zip(*images, strict=True)]
+    assert purify(network, pairs).report.after.accuracy.n == 12
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_figures_are_those_of_the_stored_precision(dtype, images, tmp_path):
+    torch.manual_seed(0)
+    half = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 36, 3)).to(dtype)
+    result = purify(half, *images)
+    result.save(tmp_path / "out")
+    weights = load_file(tmp_path / "out" / "model.safetensors")
+    assert {tensor.dtype for tensor in weights.values()} == {dtype}
+    for key, parameter in result.model.named_parameters():
+        assert torch.equal(parameter, weights[key].float()), "measured was what is in the file"
+
+
+def test_weights_go_back_if_tuning_fails(network, images):
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    with pytest.raises(NgfHubError):
+        purify(network, *images, method="ft", layer="*", options={"learning_rate": 1e30})
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
+def test_an_output_is_replaced_whole(network, images, tmp_path):
+    result = purify(network, *images)
+    result.save(tmp_path / "out")
+    (tmp_path / "out" / "stale.txt").write_text("from before")
+    result.save(tmp_path / "out")
+    assert not (tmp_path / "out" / "stale.txt").exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_failure_keeps_what_was_there(network, images, tmp_path):
+    purify(network, *images).save(tmp_path / "out")
+    before = (tmp_path / "out" / "report.json").read_bytes()
+    with pytest.raises(NgfHubError, match="disk is full"), whole_folder(tmp_path / "out") as part:
+        (part / "report.json").write_text("half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(KeyboardInterrupt), whole_folder(tmp_path / "out"):
+        raise KeyboardInterrupt
+    assert (tmp_path / "out" / "report.json").read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_others_wrote_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "thesis.tex").write_text("")
+    with pytest.raises(NgfHubError, match="is a file"):
+        check_output(tmp_path / "file")
+    with pytest.raises(NgfHubError, match="not empty"):
+        check_output(tmp_path / "folder")
+    check_output(tmp_path / "new")
