@@ -48,7 +48,7 @@ class ModelOptions:
 
 @dataclass
 class DataOptions:
-    """Which clean images, and what they do."""
+    """Which clean images judge."""
 
     dataset: Annotated[
         str,
@@ -66,11 +66,9 @@ class DataOptions:
     dataset_revision: Annotated[
         str | None, _option(DATA, help="Branch, tag or commit of the dataset.")
     ] = None
-    split: Annotated[str | None, _option(DATA, help="The split that tunes.")] = None
     judge_split: Annotated[
-        str | None, _option(DATA, help="The split that judges. No image ever does both.")
+        str | None, _option(DATA, help="The split that judges. No image judges that tunes.")
     ] = None
-    samples: Annotated[int, _option(DATA, min=1, help="How many images tune.")] = 500
     judge_samples: Annotated[
         int, _option(DATA, min=0, help="How many images judge; 0 for all.")
     ] = 2000
@@ -88,6 +86,14 @@ class DataOptions:
             help="Allow data with only some of the model's classes, matched by name.",
         ),
     ] = False
+    classes_by_index: Annotated[
+        bool,
+        _option(
+            DATA,
+            "--classes-by-index",
+            help="Match classes by index, whatever their names: you know the order is the same.",
+        ),
+    ] = False
     streaming: Annotated[
         bool | None,
         _option(
@@ -97,6 +103,14 @@ class DataOptions:
             show_default=False,
         ),
     ] = None
+
+
+@dataclass
+class TuneOptions(DataOptions):
+    """Which clean images tune and which judge."""
+
+    split: Annotated[str | None, _option(DATA, help="The split that tunes.")] = None
+    samples: Annotated[int, _option(DATA, min=1, help="How many images tune.")] = 500
 
 
 @dataclass

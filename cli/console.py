@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ngf_hub.text import plain, plain_line, redact
@@ -49,14 +48,12 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-@contextmanager
-def progress(quiet: bool = False) -> Iterator[Track]:
-    """Progress bars on standard error while the block runs."""
+def progress(quiet: bool = False) -> Track:
+    """Progress bars on standard error."""
     from ngf_hub.progress import silent
 
     if quiet:
-        yield silent
-        return
+        return silent
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
@@ -65,18 +62,18 @@ def progress(quiet: bool = False) -> Iterator[Track]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=stderr()) as bars:
 
-        def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-            from rich.markup import escape
+    def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+        from rich.markup import escape
 
-            if total is None and hasattr(items, "__len__"):
-                total = len(items)
-            yield from bars.track(
-                items, total=total, description=escape(plain(description, 60)).ljust(28)
-            )
+        if total is None and hasattr(items, "__len__"):
+            total = len(items)
+        # A display of its own for each, since downloads in between draw theirs.
+        with Progress(*columns, console=stderr()) as bars:
+            text = escape(plain(description, 60)).ljust(28)
+            yield from bars.track(items, total=total, description=text)
 
-        yield track
+    return track
 
 
 def note(text: str) -> None:

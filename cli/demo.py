@@ -24,8 +24,8 @@ def command(
     from ngf_hub.output import check_output
 
     check_output(output)
-    with progress() as track:
-        result = run(seed=seed, command=command_line(), track=track)
+    track = progress()
+    result = run(seed=seed, command=command_line(), track=track)
     result.save(output)
     if json:
         print_json(result.report.model_dump(mode="json"))

@@ -44,18 +44,18 @@ def command(
 
     accelerator = make_accelerator(run.device, run.mixed_precision)
     quiet = not accelerator.is_main_process
-    classifier = read_model(source)
+    classifier = read_model(source, accelerator)
     trigger = read_trigger(attack, classifier)
-    with progress(quiet) as track:
-        clean = read_images(data, classifier, seed=run.seed, track=track)
-        measured = measure(
-            classifier.to(accelerator.device),
-            clean.judge,
-            accelerator=accelerator,
-            trigger=trigger,
-            batch_size=run.batch_size,
-            track=track,
-        )
+    track = progress(quiet)
+    clean = read_images(data, classifier, accelerator, seed=run.seed, track=track)
+    measured = measure(
+        classifier.to(accelerator.device),
+        clean.judge,
+        accelerator=accelerator,
+        trigger=trigger,
+        batch_size=run.batch_size,
+        track=track,
+    )
     if quiet:
         return
     report = evaluation_report(

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from ngf_hub.cli.arguments import DataOptions, ModelOptions, TriggerOptions
+from ngf_hub.cli.arguments import DataOptions, ModelOptions, TriggerOptions, TuneOptions
 from ngf_hub.errors import TriggerError
 from ngf_hub.text import redact
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
+
     from ngf_hub.adapters import Classifier
     from ngf_hub.pipeline import Clean
     from ngf_hub.progress import Track
@@ -29,35 +32,54 @@ def command_line(classifier: Classifier | None = None, data: DataInfo | None = N
     return [redact(word) for word in words]
 
 
-def read_model(options: ModelOptions) -> Classifier:
-    """The model that the options name."""
+def read_model(options: ModelOptions, accelerator: Accelerator | None = None) -> Classifier:
+    """The model that the options name; with several processes, one of them fetches it."""
     from ngf_hub.adapters import load_model
 
-    return load_model(
-        options.model, revision=options.revision, trust_remote_code=options.trust_remote_code
-    )
+    with accelerator.main_process_first() if accelerator else nullcontext():
+        return load_model(
+            options.model, revision=options.revision, trust_remote_code=options.trust_remote_code
+        )
 
 
-def read_images(options: DataOptions, classifier: Classifier, *, seed: int, track: Track) -> Clean:
-    """The clean images that the options name, in the model's own preprocessing."""
+def read_images(
+    options: DataOptions,
+    classifier: Classifier,
+    accelerator: Accelerator,
+    *,
+    seed: int,
+    track: Track,
+) -> Clean:
+    """The clean images that the options name, in the model's own preprocessing.
+
+    Without options for tuning, all of them judge.
+    """
     from ngf_hub.data import load_images
     from ngf_hub.pipeline import Clean
 
-    images = load_images(
-        options.dataset,
-        samples=options.samples,
-        judge_samples=options.judge_samples or None,
-        split=options.split,
-        judge_split=options.judge_split,
-        seed=seed,
-        config=options.dataset_config,
-        revision=options.dataset_revision,
-        streaming=options.streaming,
-        image_column=options.image_column,
-        label_column=options.label_column,
+    tunes = isinstance(options, TuneOptions)
+    # What one process fetches is in the cache for the others.
+    with accelerator.main_process_first():
+        images = load_images(
+            options.dataset,
+            samples=options.samples if tunes else 0,
+            judge_samples=options.judge_samples or None,
+            split=options.split if tunes else None,
+            judge_split=options.judge_split,
+            seed=seed,
+            config=options.dataset_config,
+            revision=options.dataset_revision,
+            streaming=options.streaming,
+            image_column=options.image_column,
+            label_column=options.label_column,
+            track=track,
+        )
+    tune, judge = images.pixels_for(
+        classifier,
+        allow_subset=options.class_subset,
+        by_index=options.classes_by_index,
         track=track,
     )
-    tune, judge = images.pixels_for(classifier, allow_subset=options.class_subset, track=track)
     return Clean(tune, judge, images.info)
 
 

@@ -9,12 +9,12 @@ import typer
 
 from ngf_hub.cli.arguments import (
     OUTPUT,
-    DataOptions,
     Json,
     ModelOptions,
     Private,
     RunOptions,
     TriggerOptions,
+    TuneOptions,
     arguments_of,
     grouped,
 )
@@ -28,7 +28,7 @@ METHOD = "Method"
 @grouped
 def command(
     source: ModelOptions,
-    data: DataOptions,
+    data: TuneOptions,
     attack: TriggerOptions,
     method: Annotated[
         str, typer.Option(help="See `ngf-hub methods`.", rich_help_panel=METHOD)
@@ -78,30 +78,30 @@ def command(
     check_output(folder)
     accelerator = make_accelerator(run.device, run.mixed_precision)
     quiet = not accelerator.is_main_process
-    classifier = read_model(source)
+    classifier = read_model(source, accelerator)
     trigger = read_trigger(attack, classifier)
     classifier.select_layers(layer)
-    with progress(quiet) as track:
-        clean = read_images(data, classifier, seed=run.seed, track=track)
-        result = purify_classifier(
-            classifier,
-            clean,
-            accelerator=accelerator,
-            method=method,
-            layer=layer,
-            options=options,
-            trigger=trigger,
-            seed=run.seed,
-            batch_size=run.batch_size,
-            arguments={
-                **arguments_of(source, data, attack, run),
-                "method": method,
-                "layer": layer,
-                "options": options,
-            },
-            command=command_line(classifier, clean.info),
-            track=track,
-        )
+    track = progress(quiet)
+    clean = read_images(data, classifier, accelerator, seed=run.seed, track=track)
+    result = purify_classifier(
+        classifier,
+        clean,
+        accelerator=accelerator,
+        method=method,
+        layer=layer,
+        options=options,
+        trigger=trigger,
+        seed=run.seed,
+        batch_size=run.batch_size,
+        arguments={
+            **arguments_of(source, data, attack, run),
+            "method": method,
+            "layer": layer,
+            "options": options,
+        },
+        command=command_line(classifier, clean.info),
+        track=track,
+    )
     if quiet:
         return
     result.save(folder)
