@@ -191,6 +191,7 @@ def load_entry(name: str) -> tuple[Classifier, Trigger | None]:
     network = entry.network()
     missing, unexpected = network.load_state_dict(load_file(folder / entry.file), strict=False)
     # Some files lack the counters of BatchNorm, which evaluation does not use.
-    assert not unexpected and all(key.endswith("num_batches_tracked") for key in missing)
+    assert not unexpected
+    assert all(key.endswith("num_batches_tracked") for key in missing)
     classifier = load_model(network, size=32, mean=entry.mean, std=entry.std, class_names=CLASSES)
     return classifier, entry.trigger(folder) if entry.trigger else None

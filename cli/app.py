@@ -23,6 +23,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="HF_TOKEN, HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE do what they do in every Hub tool.",
 )
+# What Typer turns Ctrl-C into.
+INTERRUPTED = 130
+
 for module in (demo, purify, evaluate, layers, methods, card, publish):
     name = module.__name__.rpartition(".")[2]
     app.command(name)(module.command)
@@ -53,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = [word for word in words if word != "--debug"]
     try:
         code = app(words, prog_name="ngf-hub", standalone_mode=False)
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
     except (typer.Abort, KeyboardInterrupt):
         code = fail("Interrupted.", "Nothing was half-written; run the same command again.")
     except NgfHubError as error:

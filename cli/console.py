@@ -88,10 +88,11 @@ def show_measurements(columns: Sequence[tuple[str, Measurement]], title: str) ->
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=plain(title), title_justify="left", title_style="bold", min_width=50)
-    table.add_column("")
+    table = Table(title=plain(title), title_justify="left", title_style="bold")
+    table.add_column("in %, with the 95 % interval")
+    table.add_column("n", justify="right")
     for name, _ in columns:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     rows = (
         ("Clean accuracy (ACC)", "accuracy"),
         ("Attack success rate (ASR)", "attack_success"),
@@ -99,10 +100,19 @@ def show_measurements(columns: Sequence[tuple[str, Measurement]], title: str) ->
     )
     for label, key in rows:
         rates: list[Rate | None] = [getattr(measured, key) for _, measured in columns]
-        if any(rate is not None for rate in rates):
-            cells = [Text(rate.percent() if rate else "not measured") for rate in rates]
-            table.add_row(label, *cells)
+        measured = [rate for rate in rates if rate is not None]
+        if measured:
+            cells = [Text(_short(rate)) for rate in rates]
+            table.add_row(label, str(measured[0].n), *cells)
     stdout().print(table)
+
+
+def _short(rate: Rate | None) -> str:
+    """Such as ``84.9 [83.2, 86.4]``."""
+    if rate is None or rate.value is None:
+        return "not measured"
+    low, high = rate.interval
+    return f"{100 * rate.value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def verdict(report: Report) -> str:

@@ -25,6 +25,7 @@ def command_line(classifier: Classifier | None = None, data: DataInfo | None = N
     """The command as it was typed, without tokens, pinned to the commits that were used."""
     name = os.path.basename(sys.argv[0])
     words = ["ngf-hub" if name in ("__main__.py", "") else name, *sys.argv[1:]]
+    words = [word for word in words if word not in ("--debug", "--json")]
     if classifier is not None and classifier.source.commit:
         words += ["--revision", classifier.source.commit]
     if data is not None and data.revision:

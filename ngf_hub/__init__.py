@@ -11,7 +11,8 @@ package (and ``ngf-hub --help``) does not wait for PyTorch.
 - ``curvature``: Fisher information, exact and Kronecker-factored.
 - ``methods``: the purification methods.
 - ``scan``: the static scan of files.
-- ``pipeline``: the main job; ``evaluation``, ``report``, ``card``, ``plots``, ``publishing``: the proof.
+- ``pipeline``: the main job.
+- ``evaluation``, ``report``, ``card``, ``plots``, ``publishing``: the proof.
 """
 
 from __future__ import annotations

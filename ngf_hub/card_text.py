@@ -192,7 +192,8 @@ def _classes(report: Report) -> list[tuple[str, str, str, str, str]]:
         entries = entries[:MOST_CLASSES]
     rows = []
     for entry in entries:
-        name = markdown(f"{entry.label} {entry.name or ''}", 60)
+        named = entry.name is not None and entry.name != str(entry.label)
+        name = markdown(f"{entry.label} {entry.name}" if named else entry.label, 60)
         later = after.get(entry.label)
         rows.append(
             (
@@ -213,7 +214,8 @@ def _trigger(report: Report, outcome: Outcome) -> dict[str, Any] | None:
         return None
     target = "every class y to y + 1 (all-to-all)"
     if trigger.target is not None:
-        named = f" ({markdown(trigger.target_name, 80)})" if trigger.target_name else ""
+        known = trigger.target_name not in (None, "", str(trigger.target))
+        named = f" ({markdown(trigger.target_name, 80)})" if known else ""
         target = f"{trigger.target}{named} (all-to-one)"
     return {
         "family": code(trigger.family, 60),

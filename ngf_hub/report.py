@@ -184,7 +184,8 @@ class MethodInfo(Part):
 
     Attributes:
         layers: The names of the tuned layers.
-        loss: The objective after each step, the first entry before any.
+        loss: The objective before any step, after each where that comes free,
+            and after the last.
         change: Frobenius norm of the change of the tuned weights over their norm.
         diagnostics: Further figures of the method.
         citation: The paper that the method is from.

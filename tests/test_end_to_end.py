@@ -146,13 +146,15 @@ import json, sys
 import numpy as np, torch
 REPO, DATA = sys.argv[1], np.load(sys.argv[2])
 {reader}
-images, labels = torch.tensor(DATA["images"]).permute(0, 3, 1, 2) / 255, torch.tensor(DATA["labels"])
+images = torch.tensor(DATA["images"]).permute(0, 3, 1, 2) / 255
+labels = torch.tensor(DATA["labels"])
 mean, std = torch.tensor(mean).view(3, 1, 1), torch.tensor(std).view(3, 1, 1)
 triggered = images.clone()
 board = torch.tensor([[1.0, 0, 1], [0, 1, 0], [1, 0, 1]])
 triggered[:, :, 28:31, 28:31] = board
 with torch.inference_mode():
-    clean, attacked = call((images - mean) / std).argmax(1), call((triggered - mean) / std).argmax(1)
+    clean = call((images - mean) / std).argmax(1)
+    attacked = call((triggered - mean) / std).argmax(1)
 victims = labels != 3
 print(json.dumps({{
     "accuracy": int((clean == labels).sum()),

@@ -106,11 +106,16 @@ def test_an_output_is_replaced_whole(network, images, tmp_path):
 def test_a_failure_keeps_what_was_there(network, images, tmp_path):
     purify(network, *images).save(tmp_path / "out")
     before = (tmp_path / "out" / "report.json").read_bytes()
-    with pytest.raises(NgfHubError, match="disk is full"), whole_folder(tmp_path / "out") as part:
-        (part / "report.json").write_text("half")
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    with pytest.raises(KeyboardInterrupt), whole_folder(tmp_path / "out"):
-        raise KeyboardInterrupt
+
+    def write_half(error):
+        with whole_folder(tmp_path / "out") as part:
+            (part / "report.json").write_text("half")
+            raise error
+
+    with pytest.raises(NgfHubError, match="disk is full"):
+        write_half(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    with pytest.raises(KeyboardInterrupt):
+        write_half(KeyboardInterrupt())
     assert (tmp_path / "out" / "report.json").read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 

@@ -48,7 +48,8 @@ class Outcome:
     """What a method did.
 
     Attributes:
-        losses: The objective before any step and after each.
+        losses: The objective on all tuning images: before any step, after each
+            where that comes free, and after the last.
         steps: How many steps changed the weights.
         diagnostics: Further figures, as JSON values.
     """

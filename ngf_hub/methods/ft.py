@@ -34,7 +34,7 @@ class FineTuning(Method):
             weight_decay=self.weight_decay,
         )
 
-        def change(batch: Batch, loss: float, gradients: Gradients) -> float:
+        def change(batch: Batch, gradients: Gradients) -> float:
             for parameter, gradient in gradients.items():
                 parameter.grad = gradient
             optimiser.step()

@@ -8,6 +8,7 @@ processes take the steps of one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -66,20 +67,21 @@ def run(
     task: Task,
     steps: int,
     batch_size: int,
-    change: Callable[[Batch, float, Gradients], float],
+    change: Callable[[Batch, Gradients], float],
     description: str,
 ) -> Outcome:
-    """Call ``change(batch, cross_entropy, gradients)`` for each mini-batch.
+    """Call ``change(batch, gradients)`` for each mini-batch.
 
-    ``change`` updates the weights and returns what its objective adds to the
-    cross-entropy.
+    ``change`` takes the gradients of the cross-entropy, updates the weights,
+    and returns what its objective adds to the cross-entropy.
 
     Raises:
         MethodError: The loss is no number any more.
     """
     task.classifier.eval()
     parameters = tuned_parameters(task)
-    losses: list[float] = []
+    before = mean_loss(task)
+    penalty = 0.0
     for batch in task.track(batches(task, steps, batch_size), description, steps):
         with torch.enable_grad(), task.accelerator.autocast():
             logits = task.classifier(batch.pixels).float()
@@ -90,10 +92,23 @@ def run(
             for parameter, gradient in zip(parameters, gradients, strict=True)
         }
         value = float(total(loss.detach(), task.accelerator))
-        losses.append(value + change(batch, value, reduced))
-        if not torch.isfinite(torch.tensor(losses[-1])):
+        penalty = change(batch, reduced)
+        if not math.isfinite(value + penalty):
             raise MethodError(
-                f"The loss is {losses[-1]} after {batch.step} steps: the tuning diverged.",
+                f"The loss is {value + penalty} after {batch.step} steps: the tuning diverged.",
                 "Lower the learning rate or raise the damping (--option).",
             )
-    return Outcome(losses=losses, steps=len(losses))
+    return Outcome(losses=[before, mean_loss(task) + penalty], steps=steps)
+
+
+def mean_loss(task: Task) -> float:
+    """The mean cross-entropy over all tuning images."""
+    labels = check_labels(task.pixels, task.classifier.num_classes)
+    accelerator = task.accelerator
+    mine = shard(len(labels), accelerator)
+    loss = torch.zeros((), device=accelerator.device)
+    with torch.no_grad(), accelerator.autocast():
+        for pixels, truth, _ in task.pixels.batches(task.batch_size, accelerator.device, mine):
+            logits = task.classifier(pixels).float()
+            loss += functional.cross_entropy(logits, truth, reduction="sum")
+    return float(total(loss, accelerator)) / len(labels)

@@ -43,7 +43,9 @@ class NaturalGradient(Method):
         0.0, "damping λ; 0: 0.001 on the head, where it is the lowest, 0.1 on others"
     )
     steps: int = option(0, "the most steps; 0: 20 on the head, 100 on other layers")
-    learning_rate: float = option(1.0, "step size η; on other layers a tenth of it, falling linearly")
+    learning_rate: float = option(
+        1.0, "step size η; on other layers a tenth of it, falling linearly"
+    )
     batch_size: int = option(64, "images a step, on other layers")
     momentum: float = option(0.9, "momentum, on other layers")
     trust_region: float = option(0.1, "largest uᵀg of a step u, on other layers")
@@ -98,7 +100,7 @@ class NaturalGradient(Method):
         diagonal: dict[torch.nn.Parameter, Tensor] = {}
         steps = self.steps or 100
 
-        def change(batch: Batch, loss: float, gradients: Gradients) -> float:
+        def change(batch: Batch, gradients: Gradients) -> float:
             if batch.step % self.refresh == 0:
                 # Drawn for the whole batch, so that N processes draw what one would.
                 uniforms = torch.rand(1, batch.size, generator=generator)
