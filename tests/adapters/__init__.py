@@ -1,0 +1,1 @@
+"""Models of every family: loading, heads, layers, preprocessing, saving."""
