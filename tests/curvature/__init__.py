@@ -1,0 +1,1 @@
+"""Tests of Fisher information against brute force, curvlinops and its own invariances."""
