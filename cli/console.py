@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ngf_hub.text import plain, plain_line, redact
@@ -66,7 +66,7 @@ def progress(quiet: bool = False) -> Track:
     def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
         from rich.markup import escape
 
-        if total is None and hasattr(items, "__len__"):
+        if total is None and isinstance(items, Sized):
             total = len(items)
         # A display of its own for each, since downloads in between draw theirs.
         with Progress(*columns, console=stderr()) as bars:

@@ -58,14 +58,16 @@ def read_images(
     from ngf_hub.data import load_images
     from ngf_hub.pipeline import Clean
 
-    tunes = isinstance(options, TuneOptions)
+    samples, split = 0, None
+    if isinstance(options, TuneOptions):
+        samples, split = options.samples, options.split
     # What one process fetches is in the cache for the others.
     with accelerator.main_process_first():
         images = load_images(
             options.dataset,
-            samples=options.samples if tunes else 0,
+            samples=samples,
             judge_samples=options.judge_samples or None,
-            split=options.split if tunes else None,
+            split=split,
             judge_split=options.judge_split,
             seed=seed,
             config=options.dataset_config,

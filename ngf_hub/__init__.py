@@ -10,7 +10,7 @@ package (and ``ngf-hub --help``) does not wait for PyTorch.
 - ``triggers``: what an attacker puts on an image.
 - ``curvature``: Fisher information, exact and Kronecker-factored.
 - ``methods``: the purification methods.
-- ``scan``: the static scan of files.
+- ``evidence``: what speaks against a model; so far the static scan of its files.
 - ``pipeline``: the main job.
 - ``evaluation``, ``report``, ``card``, ``plots``, ``publishing``: the proof.
 """

@@ -162,19 +162,34 @@ def _measurement(counts: Tensor, names: list[str] | None, *, with_trigger: bool)
     """The rates of the counts (5, C) of :func:`measure`."""
     images, right, victims, attacked, recovered = counts.tolist()
 
-    def rates(part: slice) -> dict[str, Rate | None]:
+    def rates(part: slice) -> tuple[Rate, Rate | None, Rate | None]:
+        accuracy = Rate(count=sum(right[part]), n=sum(images[part]))
+        if not with_trigger:
+            return accuracy, None, None
         n = sum(victims[part])
-        return {
-            "accuracy": Rate(count=sum(right[part]), n=sum(images[part])),
-            "attack_success": Rate(count=sum(attacked[part]), n=n) if with_trigger else None,
-            "recovered_accuracy": Rate(count=sum(recovered[part]), n=n) if with_trigger else None,
-        }
-
-    per_class = [
-        ClassRates(
-            label=label, name=names[label] if names else None, **rates(slice(label, label + 1))
+        return (
+            accuracy,
+            Rate(count=sum(attacked[part]), n=n),
+            Rate(count=sum(recovered[part]), n=n),
         )
-        for label in range(len(images))
-        if images[label]
-    ]
-    return Measurement(**rates(slice(None)), per_class=per_class)
+
+    per_class = []
+    for label in range(len(images)):
+        if images[label]:
+            accuracy, attack, recovery = rates(slice(label, label + 1))
+            per_class.append(
+                ClassRates(
+                    label=label,
+                    name=names[label] if names else None,
+                    accuracy=accuracy,
+                    attack_success=attack,
+                    recovered_accuracy=recovery,
+                )
+            )
+    accuracy, attack, recovery = rates(slice(None))
+    return Measurement(
+        accuracy=accuracy,
+        attack_success=attack,
+        recovered_accuracy=recovery,
+        per_class=per_class,
+    )

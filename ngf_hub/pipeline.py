@@ -40,7 +40,7 @@ class Clean:
     """
 
     tune: PixelSet
-    judge: PixelSet | None
+    judge: PixelSet
     info: DataInfo
 
 
@@ -190,7 +190,6 @@ def purify_classifier(
     seconds: dict[str, float] = {}
 
     def judged(description: str, key: str) -> Measurement:
-        assert clean.judge is not None
         start = time.perf_counter()
         result = measure(
             classifier,
@@ -204,7 +203,7 @@ def purify_classifier(
         seconds[key] = time.perf_counter() - start
         return result
 
-    if clean.judge is None or len(clean.judge) == 0:
+    if len(clean.judge) == 0:
         raise DataError("No images are left to judge by.", "Give more images, or fewer to tune.")
     before = judged("Measuring before", "measure_before")
     copies = snapshot(layers)

@@ -187,9 +187,12 @@ def load_images(
         label_column=drawn.columns.label,
         licence=source.layout.licence,
         splits=[
-            SplitInfo(split=split, n=len(images), use=use)
-            for split, images, use in ((tunes, drawn.tune, "tune"), (judges, judge, "judge"))
-            if len(images)
+            part
+            for part in (
+                SplitInfo(split=tunes, n=len(drawn.tune), use="tune"),
+                SplitInfo(split=judges, n=len(judge), use="judge"),
+            )
+            if part.n
         ],
         notes=notes,
     )

@@ -59,7 +59,8 @@ def batches(task: Task, steps: int, batch_size: int) -> Iterator[Batch]:
         chosen, waiting = waiting[:batch_size], waiting[batch_size:]
         mine = [chosen[i] for i in shard(len(chosen), task.accelerator)]
         device = task.accelerator.device
-        for pixels, labels, _ in task.pixels.batches(len(mine), device, indices=mine):
+        # A process without a share still gets a batch, of no images: the others wait for its sums.
+        for pixels, labels, _ in task.pixels.batches(max(1, len(mine)), device, mine):
             yield Batch(step, pixels, labels, len(chosen))
 
 

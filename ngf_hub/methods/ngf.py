@@ -147,4 +147,8 @@ def compute_features(task: Task, indices: range) -> Tensor:
 def _shown(task: Task, steps: int) -> Callable[[HeadStep, Tensor], None]:
     """A callback that moves the progress bar by one for each step."""
     bar = iter(task.track(range(steps), "Natural gradient on the head"))
-    return lambda step, weights: next(bar, None) and None
+
+    def show(step: HeadStep, weights: Tensor) -> None:
+        next(bar, None)
+
+    return show

@@ -202,7 +202,8 @@ def test_interrupted_it_leaves_nothing(made, tmp_path):
     output = tmp_path / "out"
     process = start(
         [
-            "purify", made / "good", "--dataset", "digits", "--judge-samples", 0, "--output", output,
+            "purify", made / "good", "--dataset", "digits", "--judge-samples", 0,
+            "--output", output,
             "--layer", "*", "--classes-by-index", "--device", "cpu", "-o", "steps=100000",
         ],
         env={**os.environ, "HF_HUB_OFFLINE": "1"},

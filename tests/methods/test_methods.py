@@ -142,3 +142,8 @@ def test_options_are_read_as_their_type():
         make_method("ngf", {"speed": 1})
     with pytest.raises(MethodError, match="Unknown method"):
         make_method("magic")
+
+
+def test_a_process_without_a_share_gets_an_empty_batch(task):
+    (batch,) = list(PixelSet(torch.rand(2, 3, 8, 8), torch.arange(2)).batches(1, "cpu", indices=[]))
+    assert batch[0].shape == (0, 3, 8, 8)

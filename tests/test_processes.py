@@ -1,0 +1,65 @@
+"""Two processes give what one gives: the same weights and the same figures."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+SCRIPT = """
+import sys
+import torch
+from torch import nn
+from ngf_hub import make_trigger, purify
+
+torch.manual_seed(0)
+network = nn.Sequential(
+    nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3, groups=2), nn.ReLU(),
+    nn.Flatten(), nn.Linear(8 * 16, 3),
+)
+labels = torch.arange(101) % 3
+pixels = torch.rand(101, 3, 8, 8) * 0.6
+pixels[torch.arange(101), labels] += 0.3
+for layer in ("head", "*"):
+    trigger = make_trigger("patch:pattern=white,size=2", 0)
+    result = purify(network, pixels, labels, layer=layer, options={"steps": 9}, trigger=trigger,
+                    device="cpu", batch_size=7)
+    if int(__import__("os").environ.get("RANK", 0)) == 0:
+        result.save(f"{sys.argv[1]}-{len(layer)}")
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_are_as_one(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    env = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    torchrun = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node",
+        "2",
+    ]
+    for command, out in (([sys.executable], "one"), (torchrun, "two")):
+        subprocess.run([*command, "script.py", out], cwd=tmp_path, env=env, check=True)
+    for layer in ("4", "1"):
+        one, two = (
+            load_file(tmp_path / f"{n}-{layer}" / "model.safetensors") for n in ("one", "two")
+        )
+        assert one.keys() == two.keys()
+        for key, value in one.items():
+            torch.testing.assert_close(two[key], value, rtol=1e-4, atol=1e-4)
+        reports = [
+            json.loads((tmp_path / f"{n}-{layer}" / "report.json").read_text())
+            for n in ("one", "two")
+        ]
+        assert [report["cost"]["processes"] for report in reports] == [1, 2]
+        assert reports[0]["before"] == reports[1]["before"]
+        assert reports[0]["after"] == reports[1]["after"]
+        assert reports[0]["method"]["change"] == pytest.approx(
+            reports[1]["method"]["change"], rel=1e-3
+        )
