@@ -1,6 +1,6 @@
 """Time, iterations and memory of Natural Gradient Fine-tuning of a softmax head.
 
-    python benchmarks/head_ngf.py [--device cuda] [--threads 2] [--steps 10] [--sizes 5000x10x512]
+    python -m benchmarks.head_ngf [--device cuda] [--threads 2] [--steps 10] [--sizes 5000x10x512]
 
 The features are those of a rectified low-rank model with noise, with classes
 that overlap; the head is the linear discriminant of another sample, its
@@ -15,7 +15,6 @@ import sys
 import threading
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import psutil
 import torch
@@ -23,8 +22,6 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 from torch.nn import functional
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ngf_hub.curvature import HeadFit, natural_gradient_head
 from ngf_hub.curvature.preconditioners import choose_preconditioner

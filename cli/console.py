@@ -110,7 +110,7 @@ def show_measurements(columns: Sequence[tuple[str, Measurement]], title: str) ->
 def _short(rate: Rate | None) -> str:
     """Such as ``84.9 [83.2, 86.4]``."""
     if rate is None or rate.value is None:
-        return "not measured"
+        return "–"
     low, high = rate.interval
     return f"{100 * rate.value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
@@ -157,10 +157,12 @@ def show_classes(measured: Measurement) -> None:
     from rich.text import Text
 
     table = Table()
-    for heading in ("class", "ACC", "ASR", "RA"):
+    for heading in ("class", "n", "ACC", "ASR", "RA"):
         table.add_column(heading, justify="left" if heading == "class" else "right")
     for row in measured.per_class:
-        name = f"{row.label} {row.name}" if row.name else str(row.label)
+        named = row.name is not None and row.name != str(row.label)
+        name = f"{row.label} {row.name}" if named else str(row.label)
         rates = (row.accuracy, row.attack_success, row.recovered_accuracy)
-        table.add_row(Text(plain(name, 40)), *(rate.percent() if rate else "-" for rate in rates))
+        cells = [Text(_short(rate)) for rate in rates]
+        table.add_row(Text(plain(name, 40)), str(row.accuracy.n), *cells)
     stdout().print(table)

@@ -54,7 +54,7 @@ def command(source: ModelOptions, json: Json = False) -> None:
         ("parameters", "right"),
         ("", "left"),
     ):
-        table.add_column(heading, justify=side)  # type: ignore[arg-type]
+        table.add_column(heading, justify=side, overflow="fold")  # type: ignore[arg-type]
     for layer in classifier.layers:
         table.add_row(
             str(layer.depth),

@@ -26,7 +26,8 @@ def command(json: Json = False) -> None:
     from rich.table import Table
 
     for name, method in sorted(METHODS.items()):
-        table = Table(title=f"{name}: {method.citation}", title_justify="left", title_style="bold")
+        stdout().print(f"[bold]{name}[/bold]: {method.citation}")
+        table = Table()
         table.add_column("option")
         table.add_column("default")
         table.add_column("meaning")

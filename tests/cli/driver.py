@@ -6,6 +6,7 @@ Importing PyTorch costs seconds; a process for each of many refusals would cost 
 import contextlib
 import io
 import json
+import os
 import sys
 
 from ngf_hub.cli import main
@@ -23,5 +24,6 @@ def run(words):
 
 
 if __name__ == "__main__":
-    lines = json.load(sys.stdin)
-    json.dump({name: run(words) for name, words in lines.items()}, sys.stdout)
+    asked = json.load(sys.stdin)
+    os.chdir(asked["cwd"])
+    json.dump({name: run(words) for name, words in asked["lines"].items()}, sys.stdout)

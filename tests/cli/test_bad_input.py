@@ -131,7 +131,7 @@ def results(made, local_hub, tmp_path_factory):
     lines = {name: words for name, (words, _) in lines_of(made).items()}
     done = subprocess.run(
         [sys.executable, "-m", "tests.cli.driver"],
-        input=json.dumps(lines),
+        input=json.dumps({"cwd": str(home), "lines": lines}),
         env={**local_hub.env(home), "COLUMNS": "200"},
         text=True,
         capture_output=True,
