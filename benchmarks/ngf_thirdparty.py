@@ -1,6 +1,6 @@
 """What NGF alone does to backdoored models that others trained: ACC, ASR and RA, before and after.
 
-    NGF_HUB_SHARED=... python -m benchmarks.ngf_thirdparty [--seeds 5] [--models wrn-grid ...]
+    NGF_HUB_SHARED=... python -m benchmarks.ngf_thirdparty [--seeds 5] [--models ...] [--only head]
 
 500 labelled CIFAR-10 training images tune, 2,000 test images judge; the true
 trigger is used for judging only. A row is the mean over the seeds, which
@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 from benchmarks.thirdparty import ENTRIES, load_entry, shared_folder
 from ngf_hub.data import load_images
+from ngf_hub.demo import OPTIONS
 from ngf_hub.devices import make_accelerator
 from ngf_hub.pipeline import Clean, purify_classifier
 from ngf_hub.report import Measurement, Report
@@ -25,6 +26,7 @@ RUNS: tuple[tuple[str, str, str, dict[str, float]], ...] = (
     ("NGF, head", "ngf", "head", {}),
     ("NGF, head, no pull", "ngf", "head", {"pull": 0.0}),
     ("NGF (K-FAC), all layers", "ngf", "*", {}),
+    ("NGF (K-FAC), all layers, as the demo", "ngf", "*", OPTIONS),
     ("SGD, all layers", "ft", "*", {}),
 )
 
@@ -72,11 +74,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--models", nargs="+", choices=list(ENTRIES), default=list(ENTRIES))
+    parser.add_argument("--only", default="", help="rows whose title contains this")
     arguments = parser.parse_args()
     print("| model | tuned | ACC before → after | ASR before → after | RA after | seconds |")
     print("| --- | --- | --- | --- | --- | --- |", flush=True)
     for model in arguments.models:
         for title, method, layer, options in RUNS:
+            if arguments.only not in title:
+                continue
             start = time.perf_counter()
             reports = [run(model, method, layer, options, s) for s in range(arguments.seeds)]
             seconds = (time.perf_counter() - start) / arguments.seeds
