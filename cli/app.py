@@ -69,9 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         # Typer's own errors, of a wrong option say, know how to show themselves; their
         # class is private to Typer, which carries its own copy of Click.
-        if hasattr(error, "show"):
-            error.show()
-            sys.exit(2)
+        if hasattr(error, "format_message"):
+            sys.exit(fail(error.format_message(), "See --help."))
         if debug:
             raise
         code = fail(

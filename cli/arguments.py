@@ -26,6 +26,9 @@ def _option(panel: str, *names: str, **settings: Any) -> Any:
     return typer.Option(*names, rich_help_panel=panel, **settings)
 
 
+Seed = Annotated[int, _option(RUN, min=0, max=2**32 - 1, help="Everything random follows from it.")]
+
+
 @dataclass
 class ModelOptions:
     """Which model."""
@@ -137,7 +140,7 @@ class TriggerOptions:
 class RunOptions:
     """How to compute."""
 
-    seed: Annotated[int, _option(RUN, help="Everything random follows from it.")] = 0
+    seed: Seed = 0
     batch_size: Annotated[
         int | None, _option(RUN, min=1, help="Images a forward pass. Default: by their size.")
     ] = None

@@ -88,7 +88,7 @@ def show_measurements(columns: Sequence[tuple[str, Measurement]], title: str) ->
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=plain(title), title_justify="left", title_style="bold")
+    table = Table(title=Text(plain(title)), title_justify="left", title_style="bold")
     table.add_column("in %, with the 95 % interval")
     table.add_column("n", justify="right")
     for name, _ in columns:

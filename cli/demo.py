@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ngf_hub.cli.arguments import OUTPUT, Json
+from ngf_hub.cli.arguments import OUTPUT, Json, Seed
 from ngf_hub.cli.console import note, print_json, progress, show_report
 from ngf_hub.cli.inputs import command_line
 
@@ -16,7 +16,7 @@ def command(
     output: Annotated[
         Path, typer.Option(help="Folder for the result.", rich_help_panel=OUTPUT)
     ] = Path("ngf-demo"),
-    seed: Annotated[int, typer.Option(help="Everything random follows from it.")] = 0,
+    seed: Seed = 0,
     json: Json = False,
 ) -> None:
     """Train a small backdoored network on scikit-learn's digits, and purify it. No network."""

@@ -39,9 +39,11 @@ def command(
     """Measure the clean accuracy of MODEL, and ASR and RA where a trigger is given."""
     from ngf_hub.devices import make_accelerator
     from ngf_hub.evaluation import measure
-    from ngf_hub.output import whole_folder
+    from ngf_hub.output import check_output, whole_folder
     from ngf_hub.provenance import evaluation_report
 
+    if output:
+        check_output(output, "evaluate")
     accelerator = make_accelerator(run.device, run.mixed_precision)
     quiet = not accelerator.is_main_process
     classifier = read_model(source, accelerator)
@@ -69,7 +71,7 @@ def command(
         command=command_line(classifier, clean.info),
     )
     if output:
-        with whole_folder(output) as part:
+        with whole_folder(output, "evaluate") as part:
             report.write(part)
         note(f"Written to {output}.")
     if json:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from ngf_hub.cli.arguments import DataOptions, ModelOptions, TriggerOptions, TuneOptions
 from ngf_hub.errors import TriggerError
+from ngf_hub.paths import existing
 from ngf_hub.text import redact
 
 if TYPE_CHECKING:
@@ -22,15 +22,38 @@ if TYPE_CHECKING:
 
 
 def command_line(classifier: Classifier | None = None, data: DataInfo | None = None) -> list[str]:
-    """The command as it was typed, without tokens, pinned to the commits that were used."""
-    name = os.path.basename(sys.argv[0])
-    words = ["ngf-hub" if name in ("__main__.py", "") else name, *sys.argv[1:]]
-    words = [word for word in words if word not in ("--debug", "--json")]
+    """The command that repeats this run: pinned to commits, without tokens.
+
+    Where the result went is left out, so that nobody publishes who repeats it;
+    of local paths only the last part is kept.
+    """
+    words: list[str] = []
+    skip = False
+    for word in sys.argv[1:]:
+        if skip or word.startswith(("--push-to=", "--output=")):
+            skip = False
+        elif word in ("--push-to", "--output"):
+            skip = True
+        elif word not in ("--debug", "--json", "--private"):
+            words.append(_public(word, classifier))
     if classifier is not None and classifier.source.commit:
         words += ["--revision", classifier.source.commit]
     if data is not None and data.revision:
         words += ["--dataset-revision", data.revision]
-    return [redact(word) for word in words]
+    return [redact(word) for word in ("ngf-hub", *words)]
+
+
+def _public(word: str, classifier: Classifier | None) -> str:
+    from ngf_hub.triggers.base import has_own_target
+
+    source = classifier.source if classifier is not None else None
+    # A revision in the id would win over the pinned one.
+    if source is not None and source.commit and word.partition("@")[0].endswith(source.name):
+        return source.name
+    path = existing(word)
+    if path is None:
+        return word
+    return "trigger" if has_own_target(word) else path.name  # published beside the report
 
 
 def read_model(options: ModelOptions, accelerator: Accelerator | None = None) -> Classifier:
@@ -105,6 +128,8 @@ def read_trigger(options: TriggerOptions, classifier: Classifier) -> Trigger | N
         )
     target = None if options.target is None else _class_index(options.target, classifier)
     trigger = make_trigger(options.trigger, target)
+    if options.target is not None:
+        trigger.target = target  # also where all-to-all replaces the target of a folder
     trigger.apply(classifier.example_pixels(1))  # one that does not fit is told before the work
     return trigger
 
@@ -114,11 +139,16 @@ def _class_index(text: str, classifier: Classifier) -> int | None:
     if text == "all-to-all":
         return None
     names = classifier.class_names or []
-    if text.isdigit() and int(text) < classifier.num_classes:
-        return int(text)
-    found = [index for index, name in enumerate(names) if name.lower() == text.lower()]
+    found = {index for index, name in enumerate(names) if name.lower() == text.lower()}
+    if text.isascii() and text.isdecimal() and int(text) < classifier.num_classes:
+        found.add(int(text))
     if len(found) == 1:
-        return found[0]
+        return found.pop()
+    if found:
+        raise TriggerError(
+            f"The target class {text!r} is one class by index and another by name.",
+            f"Classes of this name or index: {', '.join(map(str, sorted(found)))}.",
+        )
     known = f" ({', '.join(names[:10])}{', ...' if len(names) > 10 else ''})" if names else ""
     raise TriggerError(
         f"The target class {text!r} is out of range: the model has "

@@ -42,7 +42,9 @@ def command(source: ModelOptions, json: Json = False) -> None:
     from rich.text import Text
 
     table = Table(
-        title=plain(f"{classifier.source.name}: {classifier.family}, {classifier.architecture}"),
+        title=Text(
+            plain(f"{classifier.source.name}: {classifier.family}, {classifier.architecture}")
+        ),
         title_justify="left",
         title_style="bold",
     )

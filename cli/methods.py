@@ -17,7 +17,10 @@ def command(json: Json = False) -> None:
             {
                 name: {
                     "citation": method.citation,
-                    "options": {entry.name: entry.default for entry in fields(method)},
+                    "options": {
+                        entry.name: {"default": entry.default, "meaning": entry.metadata["help"]}
+                        for entry in fields(method)
+                    },
                 }
                 for name, method in sorted(METHODS.items())
             }

@@ -70,12 +70,15 @@ def command(
     from ngf_hub.methods import make_method
     from ngf_hub.output import check_output
     from ngf_hub.pipeline import purify_classifier
+    from ngf_hub.publishing import check_destination, publish
 
     # What can be refused is refused before anything is fetched.
     options = _pairs(option or [])
     make_method(method, options)
     folder = output or Path("purified") / source.model.rstrip("/").rpartition("/")[2]
-    check_output(folder)
+    check_output(folder, source=source.model)
+    if push_to:
+        check_destination(push_to)
     accelerator = make_accelerator(run.device, run.mixed_precision)
     quiet = not accelerator.is_main_process
     classifier = read_model(source, accelerator)
@@ -111,8 +114,6 @@ def command(
         show_report(result.report)
     note(f"Written to {folder}.")
     if push_to:
-        from ngf_hub.publishing import publish
-
         note(f"Published at {publish(folder, push_to, private=private).url}.")
 
 

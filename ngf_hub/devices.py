@@ -32,11 +32,16 @@ def make_accelerator(device: str | None = None, mixed_precision: str = "no") -> 
     """
     import torch
     from accelerate import Accelerator
-    from accelerate.state import AcceleratorState
+    from accelerate.state import AcceleratorState, PartialState
 
-    # A second call in one process may ask for another device or precision,
-    # which Accelerate's shared state would refuse.
-    AcceleratorState._reset_state(reset_partial_state=device is not None)
+    state, partial = AcceleratorState._shared_state, PartialState._shared_state
+    # A second call in one process may ask for another device or precision, which
+    # Accelerate's shared state would refuse; where it asks for the same, the state stays.
+    if partial and (
+        partial.get("_cpu", False) != (device == "cpu")
+        or state.get("_mixed_precision", mixed_precision) != mixed_precision
+    ):
+        AcceleratorState._reset_state(reset_partial_state=True)
     if mixed_precision not in PRECISIONS:
         raise NgfHubError(
             f"Unknown precision {mixed_precision!r}.", f"Use {', '.join(PRECISIONS)}."

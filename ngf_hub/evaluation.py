@@ -73,15 +73,17 @@ def evaluate(
 def load_for(images: Any, model: str | Path | nn.Module, **options: Any) -> Classifier:
     """Load a model for images that are given in memory.
 
-    A plain module does not say the size of its input; where the images are
-    tensors, theirs is taken.
+    A plain module does not say what its input is; where the images are
+    tensors or arrays, their channels and size are taken.
     """
     if options.get("size") is None and _is_plain(model):
-        first: Any = images
-        if not isinstance(images, Tensor) and hasattr(images, "__getitem__") and len(images):
-            first = images[0][0] if isinstance(images[0], tuple | list) else images[0]
-        if isinstance(first, Tensor) and first.ndim >= 3:
-            options["size"] = (int(first.shape[-2]), int(first.shape[-1]))
+        try:
+            channels, height, width = as_pixels(images).shape
+        except DataError:
+            pass  # pictures, which have no size of their own
+        else:
+            options["size"] = (height, width)
+            options.setdefault("channels", channels)
     return load_model(model, **options)
 
 
@@ -104,7 +106,7 @@ def measure(
     """See :func:`evaluate`; each process takes its share of the images."""
     labels = check_labels(pixels, classifier.num_classes)
     classes = classifier.num_classes
-    if trigger is not None and trigger.target is not None and trigger.target >= classes:
+    if trigger is not None and trigger.target not in (None, *range(classes)):
         raise TriggerError(
             f"The target class {trigger.target} is out of range: the model has {classes} classes."
         )

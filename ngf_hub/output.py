@@ -21,38 +21,69 @@ if TYPE_CHECKING:
 SAMPLES_SHOWN = 6
 
 
-def check_output(folder: Path) -> None:
-    """Refuse a place that cannot be written or holds what this tool did not write.
+def check_output(folder: Path, kind: str = "purify", *, source: str | None = None) -> Path:
+    """Refuse a place that cannot be written or holds what a run of this kind did not write.
+
+    Args:
+        folder: The place.
+        kind: The kind of report to be written; one of another kind is not replaced.
+        source: The model that is read, which is never replaced either.
+
+    Returns:
+        The place, with links followed.
 
     Raises:
         NgfHubError: It is such a place.
     """
+    another = "Give another --output."
+    shown, folder = folder, folder.resolve()
     if folder.exists() and not folder.is_dir():
-        raise NgfHubError(f"{folder} is a file.", "Give another --output.")
+        raise NgfHubError(f"{shown} is a file.", another)
+    if folder == Path.cwd() or folder in Path.cwd().parents or os.path.ismount(folder):
+        raise NgfHubError(f"{shown} cannot be replaced as a whole.", "Give a folder inside it.")
+    if source is not None and Path(source).exists() and folder == Path(source).resolve():
+        raise NgfHubError(f"{shown} is the model that is read.", another)
     if folder.is_dir() and any(folder.iterdir()):
         try:
-            Report.read(folder)
+            written = Report.read(folder)
         except ReportError as error:
             raise NgfHubError(
-                f"{folder} is not empty and holds no {REPORT_FILE} of ngf-hub.",
+                f"{shown} is not empty and holds no {REPORT_FILE} of ngf-hub.",
                 "Give another --output; nothing of others is overwritten.",
             ) from error
-    parent = folder.absolute().parent
+        if written.kind != kind:
+            raise NgfHubError(f"{shown} holds the result of `{written.kind}`.", another)
+        foreign = [entry.name for entry in folder.iterdir() if not _is_ours(entry)]
+        if foreign:
+            raise NgfHubError(
+                f"{shown} holds {foreign[0]!r}, which ngf-hub did not write.",
+                "Move it away, or give another --output.",
+            )
+    parent = folder.parent
     while not parent.exists():
         parent = parent.parent
     if not os.access(parent, os.W_OK):
-        raise NgfHubError(f"{parent} cannot be written.", "Give another --output.")
+        raise NgfHubError(f"{parent} cannot be written.", another)
+    return folder
+
+
+def _is_ours(entry: Path) -> bool:
+    """Whether an entry of an output folder is of a kind that a run writes."""
+    if entry.is_symlink():
+        return False
+    if entry.is_dir():
+        return entry.name == "trigger"
+    return entry.suffix in (".json", ".png", ".safetensors") or entry.name == "README.md"
 
 
 @contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
+def whole_folder(folder: Path, kind: str = "purify") -> Iterator[Path]:
     """A folder beside ``folder`` to write into, which takes its place at the end.
 
     Raises:
         NgfHubError: The disk is full, or the place cannot be written.
     """
-    check_output(folder)
-    folder = folder.absolute()
+    folder = check_output(folder, kind)
     part = folder.with_name(f".{folder.name}.part-{os.getpid()}")
     old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
     try:

@@ -207,38 +207,37 @@ def purify_classifier(
         raise DataError("No images are left to judge by.", "Give more images, or fewer to tune.")
     before = judged("Measuring before", "measure_before")
     copies = snapshot(layers)
-    start = time.perf_counter()
     try:
+        start = time.perf_counter()
         outcome = chosen.tune(Task(classifier, layers, clean.tune, accelerator, seed, size, track))
+        seconds["tune"] = time.perf_counter() - start
+        classifier.round_to_storage()
+        after = judged("Measuring after", "measure_after")
+        report = Report(
+            kind="purify",
+            model=model_info(classifier),
+            data=clean.info,
+            trigger=trigger_info(trigger, trigger_origin, classifier) if trigger else None,
+            method=MethodInfo(
+                name=chosen.name,
+                citation=chosen.citation,
+                layers=[entry.name for entry in layers],
+                options=outcome.options or chosen.options(),
+                steps=outcome.steps,
+                loss=outcome.losses,
+                change=relative_change(layers, copies),
+                diagnostics=outcome.diagnostics,
+            ),
+            before=before,
+            after=after,
+            cost=cost(accelerator, seconds),
+            provenance=provenance(seed, arguments or {"method": method, "layer": layer}, command),
+        )
     except BaseException:
         restore(layers, copies)
         raise
-    seconds["tune"] = time.perf_counter() - start
-    classifier.round_to_storage()
-    after = judged("Measuring after", "measure_after")
-    report = Report(
-        kind="purify",
-        model=model_info(classifier),
-        data=clean.info,
-        trigger=trigger_info(trigger, trigger_origin, classifier) if trigger else None,
-        method=MethodInfo(
-            name=chosen.name,
-            citation=chosen.citation,
-            layers=[entry.name for entry in layers],
-            options=chosen.options(),
-            steps=outcome.steps,
-            loss=outcome.losses,
-            change=relative_change(layers, copies),
-            diagnostics=outcome.diagnostics,
-        ),
-        before=before,
-        after=after,
-        cost=cost(accelerator, seconds),
-        provenance=provenance(seed, arguments or {"method": method, "layer": layer}, command),
-    )
-    return Purified(
-        classifier, report, trigger, clean.judge.select(range(min(64, len(clean.judge))))
-    )
+    samples = clean.judge.select(range(min(64, len(clean.judge))))
+    return Purified(classifier, report, trigger, samples)
 
 
 def _hold_out(pixels: PixelSet, seed: int) -> tuple[PixelSet, PixelSet]:

@@ -110,11 +110,28 @@ def publish(
     return Published(url, commit, sizes, True, bundle.left_out, tuple(deleted))
 
 
-def _check_request(bundle: Bundle, repo_id: str, acknowledge_backdoored: bool) -> None:
+def check_destination(repo_id: str, token: str | None = None) -> None:
+    """Refuse, without asking the Hub, what cannot be published to: before the work is done.
+
+    Raises:
+        HubError: It is no repository id, or there is no token.
+    """
+    from huggingface_hub import get_token
+
+    _check_id(repo_id)
+    if not (token or get_token()):
+        raise HubError(f"Publishing to {repo_id} needs a token and there is none.", LOGIN)
+
+
+def _check_id(repo_id: str) -> None:
     if not is_hub_id(repo_id) or "/" not in repo_id:
         raise HubError(
             f"{plain(redact(repo_id), 120)!r} is no repository id.", "Give it as `namespace/name`."
         )
+
+
+def _check_request(bundle: Bundle, repo_id: str, acknowledge_backdoored: bool) -> None:
+    _check_id(repo_id)
     if bundle.report.backdoored and not acknowledge_backdoored:
         raise HubError(
             "This is a research model with a backdoor put there on purpose.",

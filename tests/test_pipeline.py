@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -97,9 +98,9 @@ def test_weights_go_back_if_tuning_fails(network, images):
 def test_an_output_is_replaced_whole(network, images, tmp_path):
     result = purify(network, *images)
     result.save(tmp_path / "out")
-    (tmp_path / "out" / "stale.txt").write_text("from before")
+    (tmp_path / "out" / "stale.png").write_text("from before")
     result.save(tmp_path / "out")
-    assert not (tmp_path / "out" / "stale.txt").exists()
+    assert not (tmp_path / "out" / "stale.png").exists()
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
@@ -129,3 +130,52 @@ def test_what_others_wrote_is_refused(tmp_path):
     with pytest.raises(NgfHubError, match="not empty"):
         check_output(tmp_path / "folder")
     check_output(tmp_path / "new")
+
+
+def test_weights_go_back_if_measuring_fails(network, images):
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+
+    def broken(items, description, total=None):
+        if description == "Measuring after":
+            raise KeyboardInterrupt
+        yield from items
+
+    with pytest.raises(KeyboardInterrupt):
+        purify(network, *images, track=broken)
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
+def test_a_head_of_computed_weights_is_refused(images):
+    network = nn.Sequential(nn.Flatten(), nn.utils.weight_norm(nn.Linear(3 * 64, 3)))
+    with pytest.raises(NgfHubError, match="computed from other parameters"):
+        purify(network, *images)
+
+
+def test_the_channels_come_from_the_images_too():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
+    pixels = torch.rand(40, 1, 8, 8).numpy()
+    assert purify(network, pixels, torch.arange(40) % 2).report.after.accuracy.n == 8
+
+
+def test_only_a_result_of_the_same_kind_is_replaced(network, images, tmp_path, monkeypatch):
+    purify(network, *images).save(tmp_path / "out")
+    check_output(tmp_path / "out")
+    with pytest.raises(NgfHubError, match="holds the result of `purify`"):
+        check_output(tmp_path / "out", "evaluate")
+    with pytest.raises(NgfHubError, match="is the model that is read"):
+        check_output(tmp_path / "out", source=str(tmp_path / "out"))
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    with pytest.raises(NgfHubError, match=r"notes\.txt"):
+        check_output(tmp_path / "out")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NgfHubError, match="as a whole"):
+        check_output(Path())
+
+
+def test_a_link_is_followed(network, images, tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    purify(network, *images).save(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real" / "report.json").exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "real"]

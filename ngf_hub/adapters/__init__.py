@@ -116,7 +116,8 @@ def _open(source: str, revision: str | None, token: str | None, code: bool) -> M
             f"{plain(name)} is a file.", "Give the folder that it lies in, with its config.json."
         )
     if prefix is not None and "@" in name:
-        name, _, revision = name.partition("@")
+        name, _, named = name.partition("@")
+        revision = revision or named
     if not is_hub_id(name) or source.startswith("local-dir:"):
         raise HubError(
             f"{plain(name)!r} is neither a folder here nor the id of a Hub repository.",

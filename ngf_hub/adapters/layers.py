@@ -118,8 +118,14 @@ def select_layers(classifier: Classifier, pattern: str) -> list[Layer]:
     """
     layers = classifier.layers
     if pattern == "head":
-        _ = classifier.head  # says why, if there is none
-        return [layer for layer in layers if layer.is_head]
+        head = classifier.head  # says why, if there is none
+        found = [layer for layer in layers if layer.is_head]
+        if len(found) < len(head.modules):
+            raise ModelError(
+                f"The head's weight ({', '.join(head.names)}) is computed from other parameters.",
+                "Remove the weight normalisation first, or name an inner layer with --layer.",
+            )
+        return found
     exact = [layer for layer in layers if pattern in layer.names]
     if exact:
         return exact

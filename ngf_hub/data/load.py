@@ -178,6 +178,11 @@ def load_images(
             f"split {plain(judges, 60)} has {len(positions)}."
         )
     notes += _coverage_notes(drawn)
+    if samples == 0 and tunes == judges:
+        notes.append(
+            f"Split {plain(judges, 60)} is the only one: if images of it tuned this model, "
+            "some of them may judge it here, unless the seed is that of then."
+        )
     judge = drawn.candidates.select(positions)
     info = DataInfo(
         name=source.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -51,11 +52,14 @@ class Outcome:
         losses: The objective on all tuning images: before any step, after each
             where that comes free, and after the last.
         steps: How many steps changed the weights.
+        options: The options as they were used, where they differ from what was
+            set: defaults that depend on the layers, options without effect.
         diagnostics: Further figures, as JSON values.
     """
 
     losses: list[float]
     steps: int
+    options: dict[str, Any] | None = None
     diagnostics: dict[str, Any] = field(default_factory=dict)
 
 
@@ -81,9 +85,9 @@ class Method(ABC):
         return asdict(self)
 
 
-def option(default: Any, help: str) -> Any:
-    """A dataclass field that is an option of a method, with one line on what it means."""
-    return field(default=default, metadata={"help": help})
+def option(default: float, help: str, *, low: float = 0) -> Any:
+    """A dataclass field that is an option of a method: what it means, and its lowest value."""
+    return field(default=default, metadata={"help": help, "low": low})
 
 
 METHODS: dict[str, type[Method]] = {}
@@ -124,6 +128,9 @@ def make_method(name: str, options: Mapping[str, Any] | None = None) -> Method:
             raise MethodError(
                 f"Option {key}={value!r} of {name} must be of type {kind}."
             ) from error
+        low = next(entry.metadata["low"] for entry in fields(method_class) if entry.name == key)
+        if not low <= values[key] < math.inf:  # NaN fails this too
+            raise MethodError(f"Option {key}={value!r} of {name} must be {low:g} or more.")
     return method_class(**values)
 
 

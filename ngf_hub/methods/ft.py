@@ -19,8 +19,8 @@ class FineTuning(Method):
     name: ClassVar[str] = "ft"
     citation: ClassVar[str] = "Fine-tuning, as in Liu et al., Fine-Pruning, arXiv 1805.12185"
 
-    steps: int = option(100, "mini-batch steps")
-    batch_size: int = option(64, "images a step")
+    steps: int = option(100, "mini-batch steps", low=1)
+    batch_size: int = option(64, "images a step", low=1)
     learning_rate: float = option(0.01, "step size")
     momentum: float = option(0.9, "momentum")
     weight_decay: float = option(0.0, "L2 penalty")

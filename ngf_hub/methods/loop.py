@@ -81,25 +81,38 @@ def run(
     """
     task.classifier.eval()
     parameters = tuned_parameters(task)
+    frozen = [parameter for parameter in parameters if not parameter.requires_grad]
     before = mean_loss(task)
     penalty = 0.0
-    for batch in task.track(batches(task, steps, batch_size), description, steps):
-        with torch.enable_grad(), task.accelerator.autocast():
-            logits = task.classifier(batch.pixels).float()
-            loss = functional.cross_entropy(logits, batch.labels, reduction="sum") / batch.size
-        gradients = torch.autograd.grad(loss, parameters)
-        reduced = {
-            parameter: total(gradient, task.accelerator)
-            for parameter, gradient in zip(parameters, gradients, strict=True)
-        }
-        value = float(total(loss.detach(), task.accelerator))
-        penalty = change(batch, reduced)
-        if not math.isfinite(value + penalty):
-            raise MethodError(
-                f"The loss is {value + penalty} after {batch.step} steps: the tuning diverged.",
-                "Lower the learning rate or raise the damping (--option).",
-            )
-    return Outcome(losses=[before, mean_loss(task) + penalty], steps=steps)
+    try:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+        for batch in task.track(batches(task, steps, batch_size), description, steps):
+            with torch.enable_grad(), task.accelerator.autocast():
+                logits = task.classifier(batch.pixels).float()
+                loss = functional.cross_entropy(logits, batch.labels, reduction="sum") / batch.size
+            gradients = torch.autograd.grad(loss, parameters)
+            reduced = {
+                parameter: total(gradient, task.accelerator)
+                for parameter, gradient in zip(parameters, gradients, strict=True)
+            }
+            value = float(total(loss.detach(), task.accelerator))
+            _check_finite(value, batch.step)
+            penalty = change(batch, reduced)
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+    after = mean_loss(task) + penalty
+    _check_finite(after, steps)
+    return Outcome(losses=[before, after], steps=steps)
+
+
+def _check_finite(loss: float, steps: int) -> None:
+    if not math.isfinite(loss):
+        raise MethodError(
+            f"The loss is {loss} after {steps} steps: the tuning diverged.",
+            "Lower the learning rate or raise the damping (--option).",
+        )
 
 
 def mean_loss(task: Task) -> float:

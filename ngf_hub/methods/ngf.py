@@ -13,8 +13,9 @@ steps are taken on mini-batches with all activations recomputed.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -39,21 +40,20 @@ class NaturalGradient(Method):
     )
 
     pull: float = option(0.1, "weight η_r of the pull towards the weights from before")
-    damping: float = option(
-        0.0, "damping λ; 0: 0.001 on the head, where it is the lowest, 0.1 on others"
-    )
-    steps: int = option(0, "the most steps; 0: 20 on the head, 100 on other layers")
-    learning_rate: float = option(
-        1.0, "step size η; on other layers a tenth of it, falling linearly"
-    )
-    batch_size: int = option(64, "images a step, on other layers")
-    momentum: float = option(0.9, "momentum, on other layers")
-    trust_region: float = option(0.1, "largest uᵀg of a step u, on other layers")
-    refresh: int = option(5, "steps between new Kronecker factors, on other layers")
+    damping: float = option(0.0, "damping λ; 0: 0.001 (its lowest) on the head, 0.1 on others")
+    steps: int = option(0, "the most steps; 0: 20 on the head, 100 on others")
+    learning_rate: float = option(0.0, "step size η; 0: 1 on the head, on others 0.1 falling to 0")
+    batch_size: int = option(64, "images a step, on other layers than the head", low=1)
+    momentum: float = option(0.9, "momentum, likewise")
+    trust_region: float = option(0.1, "largest uᵀg of a step u, likewise", low=1e-12)
+    refresh: int = option(5, "steps between new Kronecker factors, likewise", low=1)
 
     def tune(self, task: Task) -> Outcome:
         """See :meth:`Method.tune`."""
-        if all(layer.is_head for layer in task.layers):
+        chosen = {layer.module for layer in task.layers}
+        if all(layer.is_head for layer in task.layers) and chosen == set(
+            task.classifier.head.modules
+        ):
             return self._tune_head(task)
         return self._tune_inner(task)
 
@@ -61,23 +61,29 @@ class NaturalGradient(Method):
         labels = check_labels(task.pixels, task.classifier.num_classes)
         head, accelerator = task.classifier.head, task.accelerator
         mine = shard(len(task.pixels), accelerator)
-        steps = self.steps or 20
+        used = {
+            "pull": self.pull,
+            "damping": self.damping or 1e-3,
+            "steps": self.steps or 20,
+            "learning_rate": self.learning_rate or 1.0,
+        }
         fit = natural_gradient_head(
             compute_features(task, mine),
             labels[list(mine)].to(accelerator.device),
             head.matrix().float(),
-            steps=steps,
-            damping=self.damping or 1e-3,
+            steps=int(used["steps"]),
+            damping=used["damping"],
             pull=self.pull,
-            rate=self.learning_rate,
+            rate=used["learning_rate"],
             n_total=len(task.pixels),
             reduce=lambda share: total(share, accelerator),
-            callback=_shown(task, steps),
+            callback=_shown(task),
         )
         head.load_matrix(fit.weights)
         return Outcome(
             losses=[float(loss) for loss in fit.losses],
             steps=len(fit.steps),
+            options=used,
             diagnostics={
                 "fisher": "exact",
                 "stopped": fit.stopped,
@@ -89,16 +95,21 @@ class NaturalGradient(Method):
 
     def _tune_inner(self, task: Task) -> Outcome:
         classifier, accelerator = task.classifier, task.accelerator
+        used = replace(
+            self,
+            damping=self.damping or 0.1,
+            steps=self.steps or 100,
+            learning_rate=self.learning_rate or 0.1,
+        )
         kfac = KFAC(
             [layer.module for layer in task.layers],
-            damping=self.damping or 0.1,
+            damping=used.damping,
             reduce=lambda share: total(share, accelerator),
         )
         generator = torch.Generator().manual_seed(task.seed)
         anchor = {p: p.detach().clone() for p in tuned_parameters(task)}
         velocity = {p: torch.zeros_like(p) for p in anchor}
         diagonal: dict[torch.nn.Parameter, Tensor] = {}
-        steps = self.steps or 100
 
         def change(batch: Batch, gradients: Gradients) -> float:
             if batch.step % self.refresh == 0:
@@ -117,14 +128,15 @@ class NaturalGradient(Method):
             update = kfac.precondition(gradients)
             scale = trust_scale(update, gradients, self.trust_region)
             # Falling to zero, so that the last mini-batches do not decide where it ends.
-            rate = self.learning_rate / 10 * (1 - batch.step / steps)
+            rate = used.learning_rate * (1 - batch.step / used.steps)
             with torch.no_grad():
                 for parameter, step in update.items():
                     velocity[parameter].mul_(self.momentum).add_(step, alpha=scale)
                     parameter.sub_(velocity[parameter], alpha=rate)
             return penalty
 
-        outcome = run(task, steps, self.batch_size, change, "Natural gradient (K-FAC)")
+        outcome = run(task, used.steps, self.batch_size, change, "Natural gradient (K-FAC)")
+        outcome.options = used.options()
         outcome.diagnostics["fisher"] = "K-FAC"
         return outcome
 
@@ -144,11 +156,11 @@ def compute_features(task: Task, indices: range) -> Tensor:
     return features
 
 
-def _shown(task: Task, steps: int) -> Callable[[HeadStep, Tensor], None]:
-    """A callback that moves the progress bar by one for each step."""
-    bar = iter(task.track(range(steps), "Natural gradient on the head"))
+def _shown(task: Task) -> Callable[[HeadStep, Tensor], None]:
+    """A callback that shows how many steps were taken; it ends before them all if it converges."""
+    bar = iter(task.track(itertools.count(1), "Natural gradient on the head"))
 
     def show(step: HeadStep, weights: Tensor) -> None:
-        next(bar, None)
+        next(bar)
 
     return show

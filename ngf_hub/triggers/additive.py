@@ -1,4 +1,8 @@
-"""A perturbation added to the whole image and clipped, such as an L2-bounded noise pattern."""
+"""A picture added to the whole image and clipped, such as a bounded perturbation.
+
+A picture file holds values in [0, 1] and can only brighten; signed perturbations
+come from :class:`AdditiveTrigger` itself.
+"""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, TypeVar
 from torch import Tensor
 
 from ngf_hub.errors import TriggerError
+from ngf_hub.paths import existing
 from ngf_hub.triggers.options import Options
 
 CONFIG_FILE = "trigger.json"
@@ -97,7 +98,8 @@ def register(trigger_class: TriggerClass) -> TriggerClass:
 
 def has_own_target(spec: str) -> bool:
     """Whether a text names a trigger folder, which brings its target with it."""
-    return (Path(spec).expanduser() / CONFIG_FILE).is_file()
+    path = existing(spec)
+    return path is not None and (path / CONFIG_FILE).is_file()
 
 
 def load_folder(folder: Path) -> Trigger:

@@ -34,7 +34,7 @@ class Options:
         value = self.text(key)
         if value is None:
             return None
-        if not value.isdigit() or int(value) < low:
+        if not (value.isascii() and value.isdecimal()) or int(value) < low:
             raise TriggerError(f"Trigger option {key}={value!r} must be a whole number >= {low}.")
         return int(value)
 

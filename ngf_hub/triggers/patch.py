@@ -59,7 +59,7 @@ class PatchTrigger(Trigger):
             column = margin if horizontal == "left" else width - columns - margin
             return [row, column]
         parts = self.place.split("x")
-        if len(parts) != 2 or not all(part.isdigit() for part in parts):
+        if len(parts) != 2 or not all(p.isascii() and p.isdecimal() for p in parts):
             known = ", ".join(PLACES)
             raise TriggerError(
                 f"Unknown trigger position {self.place!r}.", f"Use {known} or ROWxCOLUMN."

@@ -6,9 +6,8 @@ A trigger is named by a folder that holds ``trigger.json``, by a picture file
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from ngf_hub.errors import TriggerError
+from ngf_hub.paths import existing
 from ngf_hub.triggers.base import CONFIG_FILE, FAMILIES, Trigger, has_own_target, load_folder
 from ngf_hub.triggers.options import Options
 
@@ -30,8 +29,8 @@ def make_trigger(spec: str, target: int | None) -> Trigger:
     Raises:
         TriggerError: Nothing of these, or options that do not fit.
     """
-    path = Path(spec).expanduser()
-    if has_own_target(spec):
+    path = existing(spec)
+    if path is not None and has_own_target(spec):
         trigger = load_folder(path)
         if target is not None:
             trigger.target = target
@@ -39,7 +38,7 @@ def make_trigger(spec: str, target: int | None) -> Trigger:
     spec = PRESETS.get(spec, spec)
     family, _, rest = spec.partition(":")
     if family not in FAMILIES:
-        if path.is_file():
+        if path is not None and path.is_file():
             family, rest = "patch", f"image={spec}"
         else:
             raise TriggerError(

@@ -147,3 +147,60 @@ def test_options_are_read_as_their_type():
 def test_a_process_without_a_share_gets_an_empty_batch(task):
     (batch,) = list(PixelSet(torch.rand(2, 3, 8, 8), torch.arange(2)).batches(1, "cpu", indices=[]))
     assert batch[0].shape == (0, 3, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [
+        ("ngf", "refresh", 0),
+        ("ngf", "trust_region", -1),
+        ("ngf", "damping", float("nan")),
+        ("ngf", "steps", -3),
+        ("ft", "steps", 0),
+        ("ft", "learning_rate", float("inf")),
+    ],
+)
+def test_options_have_bounds(name, option, value):
+    with pytest.raises(MethodError, match=f"{option}=.* or more"):
+        make_method(name, {option: value})
+
+
+def test_the_report_states_what_was_used(task):
+    head = make_method("ngf").tune(make_task(task.classifier, task.pixels, "head"))
+    assert head.options == {"pull": 0.1, "damping": 1e-3, "steps": 20, "learning_rate": 1.0}
+    inner = make_method("ngf", {"steps": 3}).tune(make_task(task.classifier, task.pixels, "conv"))
+    assert (inner.options["damping"], inner.options["steps"]) == (0.1, 3)
+    assert inner.options["learning_rate"] == 0.1
+
+
+def test_frozen_parameters_are_tuned_and_frozen_again(task):
+    task.classifier.requires_grad_(False)
+    before = task.classifier.network.conv.weight.clone()
+    make_method("ngf").tune(task)
+    assert not torch.equal(task.classifier.network.conv.weight, before)
+    assert not any(parameter.requires_grad for parameter in task.classifier.parameters())
+
+
+def test_one_of_two_heads_is_tuned_alone():
+    """DeiT averages two heads: naming one must leave the other as it is."""
+
+    class TwoHeads(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 8), nn.ReLU())
+            self.head, self.head_dist = nn.Linear(8, 4), nn.Linear(8, 4)
+
+        def forward(self, x):
+            x = self.body(x)
+            return (self.head(x) + self.head_dist(x)) / 2
+
+    torch.manual_seed(0)
+    classifier = load_model(TwoHeads(), size=8)
+    pixels = PixelSet(torch.rand(32, 3, 8, 8), torch.arange(32) % 4)
+    before = copy.deepcopy(classifier.network.state_dict())
+    make_method("ngf").tune(make_task(classifier, pixels, "head_dist"))
+    after = classifier.network.state_dict()
+    assert torch.equal(after["head.weight"], before["head.weight"])
+    assert not torch.equal(after["head_dist.weight"], before["head_dist.weight"])
+    make_method("ngf").tune(make_task(classifier, pixels, "head"))
+    assert not torch.equal(classifier.network.state_dict()["head.weight"], before["head.weight"])
