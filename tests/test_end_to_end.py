@@ -9,6 +9,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -116,7 +117,7 @@ def published(local_hub, digits, tmp_path_factory):
 
 def ngf_hub(*words, env, cwd, expect=0):
     done = subprocess.run(
-        [sys.executable, "-m", "ngf_hub.cli", *map(str, words)],
+        [str(Path(sys.executable).with_name("ngf-hub")), *map(str, words)],
         env=env,
         cwd=cwd,
         text=True,
@@ -164,6 +165,18 @@ print(json.dumps({{
 """
 
 
+BEFORE = "_before_purification"
+
+
+def measured_plainly(code, repo, folder, env):
+    """Counts of right, attacked and recovered images, measured without this package."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, repo, folder / "judge.npz"],
+        env=env, cwd=folder, text=True, capture_output=True, check=True,
+    )  # fmt: skip
+    return json.loads(done.stdout)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["timm", "transformers"])
 def test_purify_from_hub_to_hub(family, local_hub, published, digits, tmp_path):
@@ -191,14 +204,13 @@ def test_purify_from_hub_to_hub(family, local_hub, published, digits, tmp_path):
     images, labels = digits
     np.savez(tmp_path / "judge.npz", images=images[-JUDGED:], labels=labels[-JUDGED:])
     code = PLAIN_MEASUREMENT.format(reader=PLAIN_READERS[family])
-    measured = subprocess.run(
-        [sys.executable, "-c", code, f"acme/{family}-purified", tmp_path / "judge.npz"],
-        env=env, cwd=tmp_path, text=True, capture_output=True, check=True,
-    )  # fmt: skip
-    for metric, count in json.loads(measured.stdout).items():
-        n = JUDGED if metric == "accuracy" else int((labels[-JUDGED:] != 3).sum())
-        assert stated[metric].metric_args["n"] == n
-        assert stated[metric].metric_value == pytest.approx(count / n, abs=1.5 / n), metric
+    # The published model, and the one that it was made from.
+    for repo, suffix in ((f"acme/{family}-purified", ""), (f"acme/{family}", BEFORE)):
+        for metric, count in measured_plainly(code, repo, tmp_path, env).items():
+            n = JUDGED if metric == "accuracy" else int((labels[-JUDGED:] != 3).sum())
+            entry = stated[metric + suffix]
+            assert entry.metric_args["n"] == n
+            assert entry.metric_value == pytest.approx(count / n, abs=1.5 / n), metric
 
     files = set(local_hub.commit(f"acme/{family}-purified").files)
     assert not [name for name in files if name.endswith((".bin", ".pt", ".pkl"))]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -24,16 +25,37 @@ def run(*command, cwd, **environment):
     )
 
 
+HOMES = {"ngf_hub": "ngf_hub", "cli": "ngf_hub/cli", "model_cards": "ngf_hub/model_cards"}
+
+
+def modules_on_disk():
+    """Where the wheel must hold each module."""
+    for folder, place in HOMES.items():
+        for module in (ROOT / folder).rglob("*.py"):
+            yield f"{place}/{module.relative_to(ROOT / folder).as_posix()}"
+
+
 def packages_on_disk():
-    homes = {"ngf_hub": "ngf_hub", "cli": "ngf_hub.cli", "model_cards": "ngf_hub.model_cards"}
-    for folder, package in homes.items():
-        for marker in (ROOT / folder).rglob("__init__.py"):
-            inner = marker.parent.relative_to(ROOT / folder).parts
-            yield ".".join((package, *inner))
+    """The packages of these, dotted."""
+    for module in modules_on_disk():
+        if module.endswith("/__init__.py"):
+            yield module.removesuffix("/__init__.py").replace("/", ".")
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
+def checkout(tmp_path_factory):
+    """A copy of the sources to build in: builds leave files, and tests run side by side."""
+    folder = tmp_path_factory.mktemp("checkout") / "ngf-hub"
+    parts = ("ngf_hub", "cli", "model_cards", "pyproject.toml", "README.md", "LICENSE")
+    folder.mkdir()
+    for part in parts:
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+        copy(ROOT / part, folder / part)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(checkout, tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     run(
         sys.executable,
@@ -44,7 +66,7 @@ def wheel(tmp_path_factory):
         "--no-deps",
         "--wheel-dir",
         folder,
-        ROOT,
+        checkout,
         cwd=folder,
     )
     return next(folder.glob("*.whl"))
@@ -88,6 +110,7 @@ def test_the_wheel_holds_every_package_and_one_top_level_name(wheel):
         if name.endswith("/__init__.py")
     }
     assert inside == set(packages_on_disk())
+    assert {name for name in names if name.endswith(".py")} == set(modules_on_disk())
     top = {name.partition("/")[0] for name in names if ".dist-info/" not in name}
     assert top == {"ngf_hub"}
     assert "ngf_hub/py.typed" in names
@@ -112,10 +135,10 @@ def test_the_demo_runs_from_an_installed_wheel(wheel, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_demo_runs_from_an_editable_install(tmp_path):
-    venv, _ = environment_with(tmp_path, "-e", ROOT)
+def test_the_demo_runs_from_an_editable_install(checkout, tmp_path):
+    venv, _ = environment_with(tmp_path, "-e", checkout)
     where = run(
         venv / "bin" / "python", "-c", "import ngf_hub.cli as c; print(c.__file__)", cwd=tmp_path
     )
-    assert Path(where.stdout.strip()).parent == ROOT / "cli"
+    assert Path(where.stdout.strip()).parent == checkout / "cli"
     check_demo(venv, tmp_path)
