@@ -17,8 +17,9 @@ package (and ``ngf-hub --help``) does not wait for PyTorch.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ngf_hub.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ngf_hub.adapters import Classifier, load_model
@@ -57,12 +58,4 @@ __all__ = [
     "purify",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -21,8 +21,9 @@ not wait for PyTorch.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ngf_hub.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ngf_hub.data.classes import ClassMatch, match_classes
@@ -34,15 +35,15 @@ if TYPE_CHECKING:
     from ngf_hub.data.pixels import PixelSet
 
 _HOMES = {
-    "KNOWN": "known",
-    "ClassMatch": "classes",
-    "CleanImages": "load",
-    "ImageSet": "images",
-    "PixelSet": "pixels",
-    "as_pixels": "given",
-    "load_images": "load",
-    "match_classes": "classes",
-    "to_pixels": "convert",
+    "KNOWN": "ngf_hub.data.known",
+    "ClassMatch": "ngf_hub.data.classes",
+    "CleanImages": "ngf_hub.data.load",
+    "ImageSet": "ngf_hub.data.images",
+    "PixelSet": "ngf_hub.data.pixels",
+    "as_pixels": "ngf_hub.data.given",
+    "load_images": "ngf_hub.data.load",
+    "match_classes": "ngf_hub.data.classes",
+    "to_pixels": "ngf_hub.data.convert",
 }
 
 __all__ = [
@@ -57,8 +58,4 @@ __all__ = [
     "to_pixels",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)
