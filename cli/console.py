@@ -129,8 +129,10 @@ def verdict(report: Report) -> str:
         "not measured": "No trigger was given, so ASR was not measured: "
         "nothing is said about a backdoor.",
     }
-    if report.after is None and outcome.state in ("present", "no effect"):
+    before = report.before.attack_success
+    if report.after is None or (before is not None and before.interval[0] <= outcome.limit):
         sentences["present"] = f"The trigger works: ASR is above {limit}."
+    if report.after is None:
         sentences["no effect"] = f"The trigger has no effect: ASR is below {limit}."
     told = sentences[outcome.state]
     if outcome.costly and outcome.accuracy_drop is not None:
