@@ -168,7 +168,9 @@ def grouped(command: Callable[..., Any]) -> Callable[..., Any]:
     """Let a command take dataclasses of options, which Typer then sees as single options."""
     groups: dict[str, type] = {}
     parameters: list[inspect.Parameter] = []
-    hints = get_type_hints(command, include_extras=True)
+    # Not get_type_hints: before Python 3.11 it wraps what defaults to None, and the
+    # annotations that Typer looks for are lost inside.
+    hints = inspect.get_annotations(command, eval_str=True)
     for name, parameter in inspect.signature(command).parameters.items():
         kind = hints[name]
         if is_dataclass(kind):

@@ -99,7 +99,7 @@ def _scan_globals(path: Path) -> Iterator[str]:
     from picklescan.scanner import scan_bytes
 
     with path.open("rb") as file, _quiet("picklescan"):
-        result = scan_bytes(file, path.name, ".bin", strict=True)
+        result = scan_bytes(file, path.name, ".bin")
     if result.scan_err:
         yield "its pickle cannot be followed to the end"
     names = sorted(f"{found.module}.{found.name}" for found in result.globals)
