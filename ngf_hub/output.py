@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,6 +86,7 @@ def whole_folder(folder: Path, kind: str = "purify") -> Iterator[Path]:
     folder = check_output(folder, kind)
     part = folder.with_name(f".{folder.name}.part-{os.getpid()}")
     old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
+    new_parents = [parent for parent in folder.parents if not parent.exists()]
     try:
         part.mkdir(parents=True)
         yield part
@@ -103,6 +104,9 @@ def whole_folder(folder: Path, kind: str = "purify") -> Iterator[Path]:
             old.rename(folder)
         shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+        for parent in new_parents:  # the deepest first; what holds a result stays
+            with suppress(OSError):
+                parent.rmdir()
 
 
 def write_output(

@@ -179,3 +179,15 @@ def test_a_link_is_followed(network, images, tmp_path):
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "real" / "report.json").exists()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "real"]
+
+
+def test_parents_made_for_a_failed_output_go_too(network, images, tmp_path):
+    def interrupted():
+        with whole_folder(tmp_path / "new" / "deeper" / "out"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert list(tmp_path.iterdir()) == []
+    purify(network, *images).save(tmp_path / "new" / "deeper" / "out")
+    assert (tmp_path / "new" / "deeper" / "out" / "report.json").exists()
