@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except NgfHubError as error:
         if debug:
             raise
-        code = fail(error.message, error.hint, error.details) or error.exit_code
+        code = fail(error.message, error.hint, error.details)
     except BrokenPipeError:
         code = 141  # what the shell reports where the reader of a pipe has gone
     except Exception as error:

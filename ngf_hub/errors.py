@@ -17,8 +17,6 @@ class NgfHubError(Exception):
             printed below the line.
     """
 
-    exit_code = 2
-
     def __init__(self, message: str, hint: str = "", details: str = "") -> None:
         super().__init__(message)
         self.message = message

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 from ngf_hub.adapters import Classifier
@@ -242,8 +243,6 @@ def purify_classifier(
 
 def _hold_out(pixels: PixelSet, seed: int) -> tuple[PixelSet, PixelSet]:
     """Four fifths that tune and one fifth that judges, drawn by the seed."""
-    import torch
-
     order = torch.randperm(len(pixels), generator=torch.Generator().manual_seed(seed)).tolist()
     judges = len(pixels) // 5
     return pixels.select(order[judges:]), pixels.select(order[:judges])

@@ -27,6 +27,9 @@ from ngf_hub.evaluation import check_labels
 from ngf_hub.methods.base import Method, Outcome, Task, option, register
 from ngf_hub.methods.loop import Batch, Gradients, run, tuned_parameters
 
+# Those that have an effect on the head; the others belong to mini-batches and K-FAC.
+HEAD_OPTIONS = ("pull", "damping", "steps", "learning_rate")
+
 
 @register
 @dataclass
@@ -57,24 +60,28 @@ class NaturalGradient(Method):
             return self._tune_head(task)
         return self._tune_inner(task)
 
+    def _filled(self, *, damping: float, steps: int, learning_rate: float) -> NaturalGradient:
+        """The options with the defaults that depend on the layers."""
+        return replace(
+            self,
+            damping=self.damping or damping,
+            steps=self.steps or steps,
+            learning_rate=self.learning_rate or learning_rate,
+        )
+
     def _tune_head(self, task: Task) -> Outcome:
         labels = check_labels(task.pixels, task.classifier.num_classes)
         head, accelerator = task.classifier.head, task.accelerator
         mine = shard(len(task.pixels), accelerator)
-        used = {
-            "pull": self.pull,
-            "damping": self.damping or 1e-3,
-            "steps": self.steps or 20,
-            "learning_rate": self.learning_rate or 1.0,
-        }
+        used = self._filled(damping=1e-3, steps=20, learning_rate=1.0)
         fit = natural_gradient_head(
             compute_features(task, mine),
             labels[list(mine)].to(accelerator.device),
             head.matrix().float(),
-            steps=int(used["steps"]),
-            damping=used["damping"],
-            pull=self.pull,
-            rate=used["learning_rate"],
+            steps=used.steps,
+            damping=used.damping,
+            pull=used.pull,
+            rate=used.learning_rate,
             n_total=len(task.pixels),
             reduce=lambda share: total(share, accelerator),
             callback=_shown(task),
@@ -83,7 +90,7 @@ class NaturalGradient(Method):
         return Outcome(
             losses=[float(loss) for loss in fit.losses],
             steps=len(fit.steps),
-            options=used,
+            options={name: getattr(used, name) for name in HEAD_OPTIONS},
             diagnostics={
                 "fisher": "exact",
                 "stopped": fit.stopped,
@@ -95,12 +102,7 @@ class NaturalGradient(Method):
 
     def _tune_inner(self, task: Task) -> Outcome:
         classifier, accelerator = task.classifier, task.accelerator
-        used = replace(
-            self,
-            damping=self.damping or 0.1,
-            steps=self.steps or 100,
-            learning_rate=self.learning_rate or 0.1,
-        )
+        used = self._filled(damping=0.1, steps=100, learning_rate=0.1)
         kfac = KFAC(
             [layer.module for layer in task.layers],
             damping=used.damping,
