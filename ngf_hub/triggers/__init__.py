@@ -4,13 +4,15 @@
 - ``patch``: a small picture at a place (BadNets).
 - ``blend``: a picture mixed into the whole image (Blend).
 - ``additive``: a perturbation added to the whole image and clipped.
-- ``fullimage``: what the two latter share.
+- ``sig``: a sinusoid added to the whole image (SIG).
+- ``warp``: a smooth warping of the whole image (WaNet).
+- ``fullimage``: what ``blend`` and ``additive`` share.
 - ``images``: reading, resizing and drawing the pictures that these need.
 - ``options``: reading ``key=value`` options.
 - ``spec``: the text a user writes for one, such as ``patch:image=logo.png,position=27x27``.
 """
 
-from ngf_hub.triggers import additive, blend, patch  # registers the families
+from ngf_hub.triggers import additive, blend, patch, sig, warp  # registers the families
 from ngf_hub.triggers.base import FAMILIES, Trigger, load_folder
 from ngf_hub.triggers.spec import PRESETS, make_trigger
 
@@ -23,4 +25,6 @@ __all__ = [
     "load_folder",
     "make_trigger",
     "patch",
+    "sig",
+    "warp",
 ]

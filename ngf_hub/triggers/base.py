@@ -21,6 +21,8 @@ from ngf_hub.triggers.options import Options
 
 CONFIG_FILE = "trigger.json"
 TENSOR_FILE = "trigger.safetensors"
+# See TriggerInfo.origin of the report.
+ORIGINS = ("given", "known attack", "recovered")
 
 
 class Trigger(ABC):
@@ -30,10 +32,13 @@ class Trigger(ABC):
         family: The name it is registered under.
         target: The target class (all-to-one), or ``None`` for all-to-all,
             where label y is turned into (y + 1) mod C (Gu et al. 2017).
+        origin: One of :data:`ORIGINS`. An ASR that was measured with a trigger that a
+            scan ``recovered`` is an estimate, so its folder says where it came from.
     """
 
     family: ClassVar[str]
     target: int | None
+    origin: str = "given"
 
     @abstractmethod
     def apply(self, pixels: Tensor) -> Tensor:
@@ -83,6 +88,8 @@ class Trigger(ABC):
         tensors = {name: tensor.contiguous() for name, tensor in self.tensors().items()}
         save_file(tensors, folder / TENSOR_FILE)
         config = {"family": self.family, "target": self.target, "parameters": self.parameters()}
+        if self.origin != "given":
+            config["origin"] = self.origin
         (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
@@ -123,7 +130,13 @@ def load_folder(folder: Path) -> Trigger:
         raise TriggerError(f"Unknown trigger family {family!r} in {folder}.", f"Known: {known}.")
     if target is not None and (not isinstance(target, int) or target < 0):
         raise TriggerError(f"{folder}: the target must be a class index or null, not {target!r}.")
+    origin = config.get("origin", "given")
+    if origin not in ORIGINS:
+        known = ", ".join(ORIGINS)
+        raise TriggerError(f"{folder}: unknown origin {origin!r}.", f"Known: {known}.")
     try:
-        return FAMILIES[family].from_parts(parameters, tensors, target)
+        trigger = FAMILIES[family].from_parts(parameters, tensors, target)
     except (KeyError, TypeError, ValueError) as error:
         raise TriggerError(f"{folder} does not describe a {family} trigger: {error}") from error
+    trigger.origin = origin
+    return trigger

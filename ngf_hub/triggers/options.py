@@ -49,6 +49,17 @@ class Options:
             raise TriggerError(f"Trigger option {key}={value!r} must be a number in (0, 1].")
         return number
 
+    def positive(self, key: str, default: float) -> float:
+        """The number of a key, above 0."""
+        value = self.text(key)
+        try:
+            number = default if value is None else float(value)
+        except ValueError:
+            number = 0.0
+        if not 0 < number < float("inf"):
+            raise TriggerError(f"Trigger option {key}={value!r} must be a number above 0.")
+        return number
+
     def finish(self, family: str) -> None:
         """Refuse options that the family did not read.
 

@@ -15,6 +15,8 @@ from ngf_hub.triggers.options import Options
 PRESETS = {
     "badnets": "patch:pattern=checkerboard,size=3,position=bottom-right,margin=1,reference=32",
     "blend": "blend:pattern=noise,ratio=0.2",
+    "sig": "sig:amplitude=0.0784,frequency=6",
+    "wanet": "warp:strength=0.5,grid=4,seed=0",
 }
 
 

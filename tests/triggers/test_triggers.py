@@ -10,7 +10,15 @@ from safetensors.torch import save_file
 from ngf_hub.errors import TriggerError
 from ngf_hub.triggers import FAMILIES, PRESETS, load_folder, make_trigger
 
-SPECS = ["badnets", "blend", "patch:pattern=white,size=4,position=2x3", "additive:pattern=noise"]
+SPECS = [
+    "badnets",
+    "blend",
+    "patch:pattern=white,size=4,position=2x3",
+    "additive:pattern=noise",
+    "sig",
+    "wanet",
+    "warp:strength=2,grid=6,seed=3",
+]
 
 
 @pytest.fixture
