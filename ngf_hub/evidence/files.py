@@ -1,44 +1,30 @@
-"""Static scan of pickled weight files: what would loading them import?
+"""Static scan of pickled files: what would loading them import and call?
 
-Nothing is unpickled here. `picklescan` disassembles the pickle streams; its own
-blocklist is not relied on. A file passes only if every global that it names is
-on the short list that a dictionary of dense tensors needs, and if it is built
-as ``torch.save`` builds it, so that what is read later is what was scanned.
+Nothing is unpickled here. :func:`scan_pickle` is the gate in front of loading:
+a file passes only if every global that it names is on the short list that a
+dictionary of dense tensors needs, and if it is built as ``torch.save`` builds
+it, so that what is read later is what was scanned. :func:`inspect_pickle` tells
+of any pickle whether it is dangerous or merely no file of weights.
 """
 
 from __future__ import annotations
 
-import logging
-import re
-import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from ngf_hub.evidence.pickle_files import Contents, Part, read_contents
+from ngf_hub.evidence.pickle_names import danger, is_plain
+from ngf_hub.evidence.pickle_parts import Budget, Name
+from ngf_hub.evidence.pickle_use import BY_USE
 from ngf_hub.text import plain
 
-ZIP_MAGIC = b"PK\x03\x04"
-
-ALLOWED_GLOBALS = {
-    "collections.OrderedDict",
-    "torch._utils._rebuild_parameter",
-    "torch._utils._rebuild_tensor",
-    "torch._utils._rebuild_tensor_v2",
-    "torch.Size",
-    "torch.nn.parameter.Parameter",
-    "torch.storage.TypedStorage",
-    "torch.storage.UntypedStorage",
-}
-_ALLOWED_FORMS = re.compile(
-    r"torch\.(?:(?:Double|Float|Half|BFloat16|Long|Int|Short|Char|Byte|Bool)Storage"
-    r"|float64|float32|float16|bfloat16|int64|int32|int16|int8|uint8|bool)"
-)
-# The members of the zip archive that torch.save writes, below its one folder.
-_MEMBERS = re.compile(
-    r"data\.pkl|version|byteorder|\.format_version|\.storage_alignment"
-    r"|\.data/serialization_id|data/[\w.-]+"
-)
+Severity = Literal["dangerous", "unusual", "not scanned"]
+_NAMED = 3
+_LISTED = 20
+# What torch.load would be called on; it can read no 7z or RAR archive.
+_CHECKPOINTS = (".bin", ".pt", ".pth", ".ckpt")
 
 
 @dataclass(frozen=True)
@@ -48,10 +34,14 @@ class FileFinding:
     Attributes:
         file: The file's name.
         reason: What was found, in one line.
+        severity: ``dangerous``: loading it could run code, or it is made to
+            mislead; ``unusual``: not what weights need, and not loaded here;
+            ``not scanned``: not looked into, for the reason given.
     """
 
     file: str
     reason: str
+    severity: Severity = "dangerous"
 
 
 def scan_pickle(path: Path) -> list[FileFinding]:
@@ -61,63 +51,108 @@ def scan_pickle(path: Path) -> list[FileFinding]:
         path: A file written by ``torch.save``, of the zip format or the one before it.
     """
     try:
-        reasons = [*_scan_archive(path), *_scan_globals(path)]
+        reasons = [*_refusals(read_contents(path))]
     # The scanner meets hostile input: whatever it trips over is a finding.
     except Exception as error:
         reasons = [f"it cannot be scanned ({type(error).__name__})"]
     return [FileFinding(path.name, plain(reason)) for reason in dict.fromkeys(reasons)]
 
 
-def _scan_archive(path: Path) -> Iterator[str]:
-    """Deviations from the archive that ``torch.save`` writes."""
-    with path.open("rb") as file:
-        if file.read(len(ZIP_MAGIC)) != ZIP_MAGIC:
-            return
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-        pickles = []
-        for member in members:
-            _, _, inner = member.filename.partition("/")
-            if inner == "data.pkl":
-                pickles.append(member)
-            if inner.startswith("code/") or inner == "constants.pkl":
-                yield "it is TorchScript, which holds code"
-            elif not _MEMBERS.fullmatch(inner):
-                yield f"it holds {member.filename!r}, which torch.save does not write"
-            if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 0x1:
-                yield f"{member.filename!r} is compressed or encrypted"
-        if len({member.filename for member in members}) != len(members):
-            yield "two of its members have one name"
-        if len(pickles) != 1:
-            yield f"it holds {len(pickles)} data.pkl instead of one"
-        for member in pickles:
-            archive.read(member)  # checks the CRC; raises if it is wrong
+def inspect_pickle(
+    path: Path, *, name: str | None = None, budget: Budget | None = None
+) -> list[FileFinding]:
+    """What is to be said of a file that holds pickles, whoever wrote it.
+
+    Args:
+        path: The file.
+        name: What to call it; its own name if left out.
+        budget: How much work it may cost.
+    """
+    file = name or path.name
+    try:
+        contents = read_contents(path, budget)
+    except Exception as error:  # as above
+        return [FileFinding(file, f"it cannot be scanned ({type(error).__name__})")]
+    found: dict[str, Severity] = {}
+    if contents.form == "sealed" and path.suffix in _CHECKPOINTS:
+        found["it is an archive by the name of a checkpoint, sealed against scanners"] = "dangerous"
+    for reason in (*contents.dangers, *_dangers(contents)):
+        found.setdefault(plain(reason), "dangerous")
+    for reason in (*contents.oddities, *_unusual_names(contents)):
+        found.setdefault(plain(reason), "unusual")
+    too_long = [_placed(part, part.stream.error) for part in contents.parts if part.stream.too_long]
+    for reason in (*contents.unread, *too_long):
+        found.setdefault(plain(reason), "not scanned")
+    return list_findings(file, found)
 
 
-def _scan_globals(path: Path) -> Iterator[str]:
-    """Globals outside the allowed ones, and streams that cannot be followed."""
-    from picklescan.scanner import scan_bytes
+def list_findings(file: str, found: Mapping[str, Severity]) -> list[FileFinding]:
+    """The findings of one file, the worst first, and no more than a reader bears.
 
-    with path.open("rb") as file, _quiet("picklescan"):
-        result = scan_bytes(file, path.name, ".bin")
-    if result.scan_err:
-        yield "its pickle cannot be followed to the end"
-    names = sorted(f"{found.module}.{found.name}" for found in result.globals)
-    for name in names:
-        if name not in ALLOWED_GLOBALS and not _ALLOWED_FORMS.fullmatch(name):
+    Args:
+        file: Its name.
+        found: Severity by reason.
+    """
+    order = ("dangerous", "not scanned", "unusual")
+    ranked = sorted(found.items(), key=lambda item: order.index(item[1]))
+    findings = [FileFinding(file, plain(reason), severity) for reason, severity in ranked]
+    if len(findings) > _LISTED:
+        rest = findings[_LISTED - 1 :]
+        findings = findings[: _LISTED - 1]
+        findings.append(FileFinding(file, f"and {len(rest)} more", rest[0].severity))
+    return findings
+
+
+def _refusals(contents: Contents) -> Iterator[str]:
+    """Everything that a file of tensors has not."""
+    yield from (*contents.dangers, *contents.oddities, *contents.unread)
+    names: set[Name] = set()
+    for part in contents.parts:
+        names |= part.stream.names
+        yield from part.stream.tricks
+        if part.certain and part.stream.error is not None:
+            yield "its pickle cannot be followed to the end"
+    for name in sorted(names):
+        if not is_plain(name):
             yield f"it would import {name}"
+    if contents.form in ("numpy", "zip", "tar", "compressed", "sealed"):
+        yield f"it is a {contents.form} file, which torch.save does not write"
     # A file of tensors names what rebuilds them; else another stream was scanned.
-    if not any(name.startswith("torch._utils._rebuild_tensor") for name in names):
+    if not any(str(name).startswith("torch._utils._rebuild_tensor") for name in names):
         yield "no tensors were found in it"
 
 
-@contextmanager
-def _quiet(logger: str) -> Iterator[None]:
-    """Findings are returned, so that the scanner's own log lines would be said twice."""
-    log = logging.getLogger(logger)
-    level = log.level
-    log.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
+def _dangers(contents: Contents) -> Iterator[str]:
+    """What would run code, or hides what it would do."""
+    for part in contents.parts:
+        stream = part.stream
+        for name in sorted(stream.names):
+            if name in BY_USE:
+                if part.certain and stream.loose[name] > 0:
+                    yield _placed(part, f"it uses {name} for more than values")
+            elif why := danger(name):
+                yield _placed(part, f"it would import {name}{why}")
+        if not part.certain:
+            continue
+        yield from (_placed(part, trick) for trick in stream.tricks)
+        if stream.error is not None and not stream.too_long:
+            yield _placed(part, f"its pickle cannot be followed: {stream.error}")
+
+
+def _unusual_names(contents: Contents) -> Iterator[str]:
+    """One line on the globals that weights do not need and that are not dangerous."""
+    names = {
+        name
+        for part in contents.parts
+        if part.certain
+        for name in part.stream.names
+        if not is_plain(name) and (name in BY_USE or danger(name) is None)
+    }
+    if names:
+        shown = ", ".join(str(name) for name in sorted(names)[:_NAMED])
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        yield f"it would import {shown}{more}, which weights do not need"
+
+
+def _placed(part: Part, reason: str | None) -> str:
+    return f"{part.where}: {reason}" if part.where else str(reason)

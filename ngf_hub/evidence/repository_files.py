@@ -1,0 +1,269 @@
+"""The files of a folder, or of a Hub repository at one commit, read only as far as needed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ngf_hub.errors import HubError, ModelError
+from ngf_hub.hub import explain, hub_errors, is_hub_id
+from ngf_hub.paths import existing
+from ngf_hub.text import plain
+
+_HUB_PREFIXES = ("hf-hub:", "hf_hub:")
+_LOCAL_PREFIX = "local-dir:"
+# Fetched at once, since the header of most safetensors files is shorter.
+_FIRST_BYTES = 1 << 17
+_TIMEOUT_S = 30.0
+# Git's own, and what huggingface_hub keeps beside what it downloaded.
+_SKIPPED = (".git", ".cache")
+
+
+@dataclass
+class RepositoryFiles(ABC):
+    """The files of a model.
+
+    Attributes:
+        name: The Hub id or the folder, as the user gave it.
+        sizes: Size in bytes of every file, by its path.
+        commit: The commit of a Hub repository.
+        security: What the Hub's own scan says of it.
+        notes: What a reader should know.
+    """
+
+    name: str
+    sizes: dict[str, int]
+    commit: str | None = None
+    security: dict[str, Any] | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @abstractmethod
+    def read(self, name: str, start: int, count: int) -> bytes:
+        """Up to ``count`` bytes of a file from ``start`` on, without fetching the rest.
+
+        Raises:
+            HubError: They cannot be fetched.
+        """
+
+    @abstractmethod
+    def fetch(self, name: str) -> Path:
+        """A file as a whole.
+
+        Raises:
+            HubError: It cannot be fetched.
+        """
+
+    @abstractmethod
+    def weights(self) -> list[str]:
+        """The files that :func:`ngf_hub.load_model` would read weights from, if any.
+
+        Raises:
+            HubError: An index cannot be fetched.
+        """
+
+
+def open_files(
+    source: str | Path, *, revision: str | None = None, token: str | None = None
+) -> RepositoryFiles:
+    """The files that a Hub id or the path of a folder names.
+
+    Args:
+        source: As :func:`ngf_hub.load_model` takes it.
+        revision: Branch, tag or commit of a Hub id.
+        token: Instead of the one that Hub clients find by themselves.
+
+    Raises:
+        HubError: It is neither, or the repository cannot be asked for.
+        ModelError: It is a file.
+    """
+    text = str(source)
+    prefix = next((p for p in _HUB_PREFIXES if text.startswith(p)), None)
+    name = text.removeprefix(prefix or _LOCAL_PREFIX)
+    path = existing(name) if prefix is None and name else None
+    if path is not None and path.is_dir():
+        return FolderFiles(name=text, sizes=_sizes(path), folder=path)
+    if path is not None:
+        raise ModelError(
+            f"{plain(name)} is a file.", "Give the folder that it lies in, with its config.json."
+        )
+    if prefix is not None and "@" in name:
+        name, _, named = name.partition("@")
+        revision = revision or named
+    if not is_hub_id(name) or text.startswith(_LOCAL_PREFIX):
+        raise HubError(
+            f"{plain(name)!r} is neither a folder here nor the id of a Hub repository.",
+            "Give org/model, or the path of a folder.",
+        )
+    return _open_hub(name, revision, token)
+
+
+@dataclass
+class FolderFiles(RepositoryFiles):
+    """A folder here."""
+
+    folder: Path = Path()
+
+    def read(self, name: str, start: int, count: int) -> bytes:  # noqa: D102
+        with (self.folder / name).open("rb") as file:
+            file.seek(start)
+            return file.read(max(0, min(count, self.sizes[name] - start)))
+
+    def fetch(self, name: str) -> Path:  # noqa: D102
+        return self.folder / name
+
+    def weights(self) -> list[str]:  # noqa: D102
+        here = [name for name in self.sizes if "/" not in name]
+        return _weights(here, name=self.name, folder=self.folder)
+
+
+@dataclass
+class HubFiles(RepositoryFiles):
+    """A Hub repository at a commit."""
+
+    token: str | None = None
+    _starts: dict[str, bytes] = field(default_factory=dict, repr=False)
+
+    def read(self, name: str, start: int, count: int) -> bytes:  # noqa: D102
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = try_to_load_from_cache(self.name, name, revision=self.commit)
+        if not isinstance(cached, str):
+            if start + count <= _FIRST_BYTES:
+                if name not in self._starts:
+                    self._starts[name] = self._range(name, 0, _FIRST_BYTES)
+                return self._starts[name][start : start + count]
+            return self._range(name, start, count)
+        with open(cached, "rb") as file:
+            file.seek(start)
+            return file.read(max(0, min(count, os.path.getsize(cached) - start)))
+
+    def _range(self, name: str, start: int, count: int) -> bytes:
+        """A part of a file by one request; all of the file where the server knows no ranges."""
+        from huggingface_hub import HfApi, get_session, hf_hub_url
+        from huggingface_hub.utils import (  # type: ignore[attr-defined]
+            build_hf_headers,
+            hf_raise_for_status,
+        )
+
+        count = min(count, self.sizes[name] - start)
+        if count <= 0:
+            return b""
+        endpoint = HfApi().endpoint
+        url = hf_hub_url(self.name, name, revision=self.commit, endpoint=endpoint)
+        headers = build_hf_headers(token=self.token)
+        headers |= {"Range": f"bytes={start}-{start + count - 1}", "Accept-Encoding": "identity"}
+        content = bytearray()
+        with (
+            hub_errors(f"fetch {name} of {self.name}", token=self.token),
+            get_session().stream("GET", url, headers=headers, timeout=_TIMEOUT_S) as response,
+        ):
+            hf_raise_for_status(response)
+            if response.status_code == 206 or start == 0:
+                for block in response.iter_bytes():
+                    content += block
+                    if len(content) >= count:
+                        break
+                return bytes(content[:count])
+        with self.fetch(name).open("rb") as file:
+            file.seek(start)
+            return file.read(count)
+
+    def fetch(self, name: str) -> Path:  # noqa: D102
+        from huggingface_hub import HfApi
+
+        with hub_errors(f"fetch {name} of {self.name}", token=self.token):
+            api = HfApi(token=self.token)
+            return Path(api.hf_hub_download(self.name, name, revision=self.commit))
+
+    def weights(self) -> list[str]:  # noqa: D102
+        return _weights(self.sizes, name=self.name, commit=self.commit, token=self.token)
+
+
+def _open_hub(repo: str, revision: str | None, token: str | None) -> RepositoryFiles:
+    """A Hub repository; what the cache holds of it where the Hub is not reached."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    with hub_errors(f"fetch model {repo}", token=token):
+        try:
+            info = HfApi(token=token).model_info(
+                repo, revision=revision, files_metadata=True, securityStatus=True
+            )
+        except Exception as error:
+            answered = isinstance(error, HfHubHTTPError) and error.response.status_code < 500
+            cached = None if answered else _cached(repo, revision)
+            if cached is None or explain(error) is None:
+                raise
+            return cached
+    files = HubFiles(name=repo, sizes={}, commit=info.sha, token=token)
+    for sibling in info.siblings or []:
+        size = sibling.lfs.size if sibling.size is None and sibling.lfs else sibling.size
+        files.sizes[sibling.rfilename] = sys.maxsize if size is None else size
+    files.security = info.security_repo_status
+    if files.security is None:
+        files.notes.append("the Hub says nothing of its own security scan")
+    elif not files.security.get("scansDone", True):
+        files.notes.append("the Hub's own security scan is not finished")
+    return files
+
+
+def _cached(repo: str, revision: str | None) -> RepositoryFiles | None:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        config = hf_hub_download(repo, "config.json", revision=revision, local_files_only=True)
+    except LocalEntryNotFoundError:
+        return None
+    folder = Path(config).parent
+    note = (
+        "the Hub was not asked: only the files in the cache were looked at, "
+        "and its own security status is not known"
+    )
+    return FolderFiles(
+        name=repo, sizes=_sizes(folder), commit=folder.name, notes=[note], folder=folder
+    )
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Every file below a folder, without those that other tools keep there."""
+    sizes = {}
+    for here, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in _SKIPPED)
+        for name in sorted(names):
+            path = Path(here) / name
+            if path.is_file():
+                sizes[path.relative_to(folder).as_posix()] = path.stat().st_size
+    return sizes
+
+
+def _weights(
+    names: Iterable[str],
+    *,
+    name: str,
+    folder: Path | None = None,
+    commit: str | None = None,
+    token: str | None = None,
+) -> list[str]:
+    """What the adapters would choose, asked of them so that both can only agree."""
+    from ngf_hub.adapters.fetch import ModelFiles
+
+    files = ModelFiles(
+        name=name,
+        folder=folder or Path(),
+        config={},
+        commit=commit,
+        _names=tuple(names),
+        _token=token,
+        _online=folder is None,
+    )
+    try:
+        return files._choose()
+    # None, or several: loading says so by itself, and reads none of them.
+    except ModelError:
+        return []
