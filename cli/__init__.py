@@ -4,7 +4,8 @@
 - ``arguments``: the options that several commands share.
 - ``console``: progress bars, tables and JSON.
 - ``inputs``: from options to model, images and trigger.
-- ``purify``, ``evaluate``, ``layers``, ``methods``, ``publish``, ``card``, ``demo``: the commands.
+- ``scan``, ``purify``, ``evaluate``, ``layers``, ``methods``, ``publish``, ``card``, ``demo``: the
+  commands; ``scan_options``, ``scan_view``: what a scan takes and shows in the terminal.
 
 What takes long to import is imported inside the commands, so that
 ``ngf-hub --help`` answers at once.

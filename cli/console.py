@@ -48,11 +48,16 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def progress(quiet: bool = False) -> Track:
-    """Progress bars on standard error."""
+def progress(quiet: bool = False, *, transient: bool = False) -> Track:
+    """Progress bars on standard error.
+
+    Args:
+        quiet: Show none.
+        transient: Let each go when it is full, and show none where nothing can go: in a file.
+    """
     from ngf_hub.progress import silent
 
-    if quiet:
+    if quiet or (transient and not stderr().is_terminal):
         return silent
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -69,7 +74,7 @@ def progress(quiet: bool = False) -> Track:
         if total is None and isinstance(items, Sized):
             total = len(items)
         # A display of its own for each, since downloads in between draw theirs.
-        with Progress(*columns, console=stderr()) as bars:
+        with Progress(*columns, console=stderr(), transient=transient) as bars:
             text = escape(plain(description, 60)).ljust(28)
             yield from bars.track(items, total=total, description=text)
 

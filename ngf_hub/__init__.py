@@ -1,6 +1,6 @@
-"""Remove backdoors from image classifiers of the Hugging Face Hub, with proof.
+"""Find and remove backdoors of image classifiers of the Hugging Face Hub, with proof.
 
->>> from ngf_hub import load_model, purify, evaluate, publish
+>>> from ngf_hub import load_model, scan, purify, evaluate, publish
 
 The public names are loaded when they are first used, so that importing the
 package (and ``ngf-hub --help``) does not wait for PyTorch.
@@ -10,8 +10,9 @@ package (and ``ngf-hub --help``) does not wait for PyTorch.
 - ``triggers``: what an attacker puts on an image.
 - ``curvature``: Fisher information, exact and Kronecker-factored.
 - ``methods``: the purification methods.
-- ``evidence``: what speaks against a model; so far the static scan of its files.
-- ``pipeline``: the main job.
+- ``evidence``: what speaks against a model, one file a kind, and the verdict.
+- ``scanning``, ``scan_*``: the scan: one model, many, and what becomes of the results.
+- ``pipeline``: the purification.
 - ``evaluation``, ``report``, ``card``, ``plots``, ``publishing``: the proof.
 """
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from ngf_hub.pipeline import Purified, purify
     from ngf_hub.publishing import publish
     from ngf_hub.report import Report
+    from ngf_hub.scan_report import ScanReport
+    from ngf_hub.scanning import Scanned, scan, scan_model
     from ngf_hub.triggers import Trigger, make_trigger
 
 __version__ = "0.1.0"
@@ -37,12 +40,16 @@ _HOMES = {
     "NgfHubError": "ngf_hub.errors",
     "Purified": "ngf_hub.pipeline",
     "Report": "ngf_hub.report",
+    "ScanReport": "ngf_hub.scan_report",
+    "Scanned": "ngf_hub.scanning",
     "Trigger": "ngf_hub.triggers",
     "evaluate": "ngf_hub.evaluation",
     "load_model": "ngf_hub.adapters",
     "make_trigger": "ngf_hub.triggers",
     "publish": "ngf_hub.publishing",
     "purify": "ngf_hub.pipeline",
+    "scan": "ngf_hub.scanning",
+    "scan_model": "ngf_hub.scanning",
 }
 
 __all__ = [
@@ -50,12 +57,16 @@ __all__ = [
     "NgfHubError",
     "Purified",
     "Report",
+    "ScanReport",
+    "Scanned",
     "Trigger",
     "evaluate",
     "load_model",
     "make_trigger",
     "publish",
     "purify",
+    "scan",
+    "scan_model",
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

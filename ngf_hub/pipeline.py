@@ -162,7 +162,7 @@ def purify_classifier(
     layer: str = "head",
     options: Mapping[str, Any] | None = None,
     trigger: Trigger | None = None,
-    trigger_origin: str = "given",
+    trigger_origin: str | None = None,
     seed: int = 0,
     batch_size: int | None = None,
     arguments: Mapping[str, Any] | None = None,
@@ -174,7 +174,8 @@ def purify_classifier(
     Args:
         classifier: Changed in place.
         clean: Images that tune and judge.
-        trigger_origin: See :class:`ngf_hub.report.TriggerInfo`.
+        trigger_origin: See :class:`ngf_hub.report.TriggerInfo`; the trigger's own
+            if left out.
         arguments: What to write into the report so that the run can be repeated.
         command: The command line, likewise.
 
@@ -218,7 +219,9 @@ def purify_classifier(
             kind="purify",
             model=model_info(classifier),
             data=clean.info,
-            trigger=trigger_info(trigger, trigger_origin, classifier) if trigger else None,
+            trigger=trigger_info(trigger, trigger_origin or trigger.origin, classifier)
+            if trigger
+            else None,
             method=MethodInfo(
                 name=chosen.name,
                 citation=chosen.citation,

@@ -128,7 +128,7 @@ def evaluation_report(
         kind="evaluate",
         model=model_info(classifier),
         data=data,
-        trigger=trigger_info(trigger, "given", classifier) if trigger else None,
+        trigger=trigger_info(trigger, trigger.origin, classifier) if trigger else None,
         before=measured,
         cost=cost(accelerator, {}),
         provenance=provenance(seed, arguments, command),

@@ -44,14 +44,14 @@ def wilson_interval(count: int, n: int, z: float = 1.959963984540054) -> tuple[f
     return low, high
 
 
-def _without_tokens(value: Any) -> Any:
+def without_tokens(value: Any) -> Any:
     """The JSON value with every text in it redacted."""
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, list):
-        return [_without_tokens(entry) for entry in value]
+        return [without_tokens(entry) for entry in value]
     if isinstance(value, dict):
-        return {redact(key): _without_tokens(entry) for key, entry in value.items()}
+        return {redact(key): without_tokens(entry) for key, entry in value.items()}
     return value
 
 
@@ -255,7 +255,7 @@ class Report(Part):
         Tokens (an argument of the command line, say) are left out.
         """
         path = folder / REPORT_FILE
-        content = _without_tokens(self.model_dump(mode="json"))
+        content = without_tokens(self.model_dump(mode="json"))
         text = json.dumps(content, indent=2, ensure_ascii=False)
         beside = path.with_suffix(".json.part")
         beside.write_text(text + "\n", encoding="utf-8")

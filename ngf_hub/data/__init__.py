@@ -10,7 +10,7 @@
 - ``columns``, ``labels``: which column is the image and which the label, and its classes.
 - ``rows``: the rows of a split, at random or as a stream.
 - ``split``, ``duplicates``, ``draw``: which images tune and which judge, never the same.
-- ``load``: the above together.
+- ``load``: the above together; ``unlabelled``: the same for images whose labels do not matter.
 - ``images``, ``picture``: encoded images with labels; decoding one safely.
 - ``pixels``: what models read; ``convert``, ``given``: from images to that.
 - ``classes``, ``wordnet``: classes of the data matched to those of the model.
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ngf_hub.data.known import KNOWN
     from ngf_hub.data.load import CleanImages, load_images
     from ngf_hub.data.pixels import PixelSet
+    from ngf_hub.data.unlabelled import load_unlabelled
 
 _HOMES = {
     "KNOWN": "ngf_hub.data.known",
@@ -42,6 +43,7 @@ _HOMES = {
     "PixelSet": "ngf_hub.data.pixels",
     "as_pixels": "ngf_hub.data.given",
     "load_images": "ngf_hub.data.load",
+    "load_unlabelled": "ngf_hub.data.unlabelled",
     "match_classes": "ngf_hub.data.classes",
     "to_pixels": "ngf_hub.data.convert",
 }
@@ -54,6 +56,7 @@ __all__ = [
     "PixelSet",
     "as_pixels",
     "load_images",
+    "load_unlabelled",
     "match_classes",
     "to_pixels",
 ]

@@ -42,6 +42,7 @@ def find_columns(
     *,
     image_column: str | None = None,
     label_column: str | None = None,
+    labelled: bool = True,
     dataset: str = "the dataset",
 ) -> Columns:
     """The image and the label column, found by feature type.
@@ -55,6 +56,7 @@ def find_columns(
         features: The features of the dataset.
         image_column: Decides where several are possible.
         label_column: Likewise.
+        labelled: Whether labels are read where there are some.
         dataset: The dataset's name, for messages.
 
     Raises:
@@ -63,6 +65,8 @@ def find_columns(
     """
     where = plain(dataset, 100)
     image = _pick_image(features, image_column, where)
+    if not labelled:
+        return Columns(image)
     others = {name: feature for name, feature in features.items() if name != image}
     label = _pick_label(others, label_column, where)
     if label is None:

@@ -33,6 +33,7 @@ class Request:
         streaming: Whether to stream; ``None`` to decide by the size.
         image_column: The image column, where it is not clear.
         label_column: The label column, where it is not clear.
+        labelled: Whether labels are read where there are some.
     """
 
     tunes: str
@@ -43,6 +44,7 @@ class Request:
     streaming: bool | None = None
     image_column: str | None = None
     label_column: str | None = None
+    labelled: bool = True
 
     @property
     def one_split(self) -> bool:
@@ -146,6 +148,7 @@ def _open_rows(source: Source, request: Request, track: Track) -> dict[str, Rows
             features,
             image_column=request.image_column,
             label_column=request.label_column,
+            labelled=request.labelled,
             dataset=source.name,
         )
 

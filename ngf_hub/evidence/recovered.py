@@ -1,0 +1,162 @@
+"""Trigger recovery: one class that images are sent to by a far smaller change than to others.
+
+One kind for each family of changes, since a search for patches alone misses
+triggers that cover the image: ``patch``, ``additive`` (blended and sinusoidal
+triggers too) and ``warp``.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import ClassVar
+
+import torch
+
+from ngf_hub.errors import DataError
+from ngf_hub.evidence.base import Case, Collected, Evidence, register
+from ngf_hub.recovery.additive import AdditiveSpace
+from ngf_hub.recovery.doors import STARTS, recover_doors
+from ngf_hub.recovery.patch import PatchSpace
+from ngf_hub.recovery.pool import Pool, make_pools
+from ngf_hub.recovery.search import Candidates, Setting, Stage, search
+from ngf_hub.recovery.space import Space
+from ngf_hub.recovery.statistic import stands_out
+from ngf_hub.recovery.warp import WarpSpace
+from ngf_hub.scan_report import Finding
+
+LEFT = 4
+"""So many classes are searched to the end: the suspect and three to compare it with."""
+MANY = 64
+"""Of more classes, these are left by a short first stage."""
+SCREENING = Stage(steps=12, images=4, keep=MANY)
+WORTH = 0.35
+"""A class that stands out by this much has its triggers recovered, whatever the verdict is."""
+IMAGES_A_PASS = 128
+
+
+class TriggerRecovery(Evidence):
+    """A search of one family of changes for all classes at once.
+
+    Attributes:
+        space_class: The family.
+        first: The stage that all classes go through.
+        last: The stage of those that are left.
+    """
+
+    citation = "Wang et al., Neural Cleanse, IEEE S&P 2019; all classes at once, in three families"
+    space_class: ClassVar[type[Space]]
+    first: ClassVar[Stage]
+    last: ClassVar[Stage]
+    change: ClassVar[str]
+    unit: ClassVar[str]
+
+    def stages(self, classes: int) -> list[Stage]:
+        """The stages of the search for a number of classes."""
+        screening = [SCREENING] if classes > MANY else []
+        return [*screening, self.first, self.last]
+
+    def evaluations(self, classes: int) -> int:
+        """How many images go forward and backward through the network at most."""
+        counts = {0: classes}
+        stages = self.stages(classes)
+        for number, stage in enumerate(stages, 1):
+            counts[number] = min(counts[number - 1], stage.keep)
+        searched = sum(stage.evaluations(counts[i]) for i, stage in enumerate(stages))
+        return searched + self.last.evaluations(2 * STARTS)
+
+    def seconds(self, case: Case) -> float | None:
+        """See :meth:`Evidence.seconds`: one step is timed."""
+        classifier = case.classifier
+        count = min(IMAGES_A_PASS, case.batch_size)
+        with torch.enable_grad(), case.accelerator.autocast():
+            for _ in range(2):  # the first pass allocates
+                pixels = classifier.example_pixels(count).requires_grad_(True)
+                start = time.perf_counter()
+                classifier(pixels).logsumexp(1).sum().backward()
+                if classifier.device.type == "cuda":
+                    torch.cuda.synchronize()
+                each = (time.perf_counter() - start) / count
+        return each * self.evaluations(classifier.num_classes)
+
+    def collect(self, case: Case) -> Collected:
+        """See :meth:`Evidence.collect`."""
+        if case.images is None:
+            raise DataError("Trigger recovery needs clean images.", "Give --dataset.")
+        classifier = case.classifier
+        classifier.eval()
+        classifier.requires_grad_(False)  # only the images' gradients are needed
+        batch_size = min(IMAGES_A_PASS, case.batch_size)
+        pool, judging = make_pools(classifier, case.images, batch_size=batch_size, seed=case.seed)
+        setting = Setting(
+            classifier,
+            pool,
+            case.accelerator,
+            batch_size,
+            torch.Generator().manual_seed(case.seed),
+            case.track,
+        )
+        classes = classifier.num_classes
+        found = search(self.space_class, setting, torch.arange(classes), self.stages(classes))
+        return self._reported(found, setting, judging)
+
+    def _reported(self, found: Candidates, setting: Setting, judging: Pool) -> Collected:
+        preprocessing = setting.classifier.preprocessing
+        largest = self.space_class.largest((preprocessing.channels, *preprocessing.size))
+        sizes, target = found.sizes.tolist(), int(found.targets[0])
+        finding = Finding(
+            kind=self.name,
+            summary="",
+            details={
+                "sizes": {str(int(c)): s for c, s in zip(found.targets, sizes, strict=True)},
+                "unit": self.unit,
+                "evaluations": self.evaluations(setting.classifier.num_classes),
+            },
+        )
+        if sizes[0] >= largest:
+            finding.statistic = 0.0
+            finding.summary = f"No {self.change} was found that sends images to one class."
+            return Collected([finding])
+        finding.statistic = stands_out(sizes)
+        finding.target = target
+        times = torch.tensor(finding.statistic).exp().item()
+        names = setting.classifier.class_names
+        name = f"{target} ({names[target]})" if names else str(target)
+        finding.summary = (
+            f"The smallest {self.change} to one class leads to class {name}; "
+            f"to others it takes {times:.1f} times as much."
+        )
+        doors = []
+        if finding.statistic > WORTH:
+            restart = Stage(self.last.steps, self.last.images, STARTS)
+            doors = recover_doors(self.space_class, setting, judging, found, restart)
+        return Collected([finding], doors)
+
+
+@register
+class PatchRecovery(TriggerRecovery):
+    """Masks and patterns; sizes are L1 norms of masks in pixels."""
+
+    name = "patch"
+    change, unit = "patch", "pixels"
+    space_class = PatchSpace
+    first, last = Stage(60, 8, LEFT), Stage(100, 16, LEFT)
+
+
+@register
+class AdditiveRecovery(TriggerRecovery):
+    """Perturbations; sizes are root mean squares over pixels in [0, 1]."""
+
+    name = "additive"
+    change, unit = "perturbation", "root mean square of a pixel's change"
+    space_class = AdditiveSpace
+    first, last = Stage(60, 8, LEFT), Stage(60, 16, LEFT)
+
+
+@register
+class WarpRecovery(TriggerRecovery):
+    """Warpings; sizes are root mean squares of offsets over the image's side."""
+
+    name = "warp"
+    change, unit = "warping", "root mean square offset over the image's side"
+    space_class = WarpSpace
+    first, last = Stage(60, 8, LEFT), Stage(60, 16, LEFT)

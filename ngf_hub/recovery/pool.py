@@ -1,0 +1,89 @@
+"""The clean images that triggers are searched and judged on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ngf_hub.adapters import Classifier
+from ngf_hub.data import PixelSet
+from ngf_hub.errors import DataError
+from ngf_hub.report import Rate
+from ngf_hub.triggers import Trigger
+
+JUDGING = 5
+"""One in so many images judges what was recovered and is never searched on."""
+FEWEST = 20
+
+
+@dataclass
+class Pool:
+    """Images, and what the model takes them for.
+
+    Attributes:
+        pixels: (N, channels, H, W) in [0, 1], on the model's device.
+        predicted: Classes (N,).
+    """
+
+    pixels: Tensor
+    predicted: Tensor
+
+    def __post_init__(self) -> None:
+        order = torch.arange(len(self.pixels))
+        # A trigger is tried on images that are not taken for its target already.
+        self._others = {
+            int(label): order[self.predicted.cpu() != label] for label in self.predicted.unique()
+        }
+        self._all = order
+
+    def draw(self, targets: Tensor, count: int, generator: torch.Generator) -> Tensor:
+        """Random images (K, count, channels, H, W), for each target of other classes."""
+        rows = []
+        for target in targets.tolist():
+            others = self._others.get(target, self._all)
+            others = others if len(others) else self._all
+            rows.append(others[torch.randint(len(others), (count,), generator=generator)])
+        return self.pixels[torch.stack(rows).to(self.pixels.device)]
+
+    @torch.no_grad()
+    def success(self, classifier: Classifier, trigger: Trigger, batch_size: int) -> Rate:
+        """The share of images of other classes that the trigger sends to its target."""
+        victims = self.pixels[self.predicted != trigger.target]
+        hits = sum(
+            int((classifier(trigger.apply(batch)).argmax(1) == trigger.target).sum())
+            for batch in victims.split(batch_size)
+        )
+        return Rate(count=hits, n=len(victims))
+
+
+def make_pools(
+    classifier: Classifier, images: PixelSet, *, batch_size: int, seed: int
+) -> tuple[Pool, Pool]:
+    """Split clean images into those that are searched on and those that judge.
+
+    Args:
+        classifier: The model, which says what it takes each image for.
+        images: At least :data:`FEWEST`; labels are not used.
+        batch_size: Images a forward pass.
+        seed: The split follows from it.
+
+    Raises:
+        DataError: There are too few images.
+    """
+    if len(images) < FEWEST:
+        raise DataError(
+            f"{len(images)} images are too few to search for triggers on.",
+            f"Give {FEWEST} or more; 300 is a good number.",
+        )
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
+    batches = list(images.batches(batch_size, classifier.device, order))
+    pixels = torch.cat([batch for batch, _, _ in batches])
+    with torch.no_grad():
+        predicted = torch.cat([classifier(batch).argmax(1) for batch in pixels.split(batch_size)])
+    judging = len(images) // JUDGING
+    return (
+        Pool(pixels[judging:], predicted[judging:]),
+        Pool(pixels[:judging], predicted[:judging]),
+    )

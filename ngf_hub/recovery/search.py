@@ -1,0 +1,171 @@
+"""Searching changes for many classes at once, fewer classes from stage to stage.
+
+Every class has its own change and its own few images a step, and all go through
+the network in common batches, as many classes at a time as a batch holds. The
+classes whose changes stay largest are dropped (successive halving: Jamieson &
+Talwalkar, AISTATS 2016), and those that are left are searched more thoroughly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from torch.nn import functional
+
+from ngf_hub.adapters import Classifier
+from ngf_hub.errors import ModelError
+from ngf_hub.progress import Track, silent
+from ngf_hub.recovery.pool import Pool
+from ngf_hub.recovery.space import Space
+
+THRESHOLD = 0.95
+"""The running share of images from which on a change works."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a search.
+
+    Attributes:
+        steps: Steps.
+        images: Images of each class a step.
+        keep: How many classes are left for the next stage.
+    """
+
+    steps: int
+    images: int
+    keep: int
+
+    def evaluations(self, classes: int) -> int:
+        """How many images go forward and backward through the network."""
+        return self.steps * self.images * classes
+
+
+@dataclass
+class Setting:
+    """What a search runs on.
+
+    Attributes:
+        classifier: The model.
+        pool: The images.
+        accelerator: Precision of the passes.
+        batch_size: Images a pass.
+        generator: What is random; on the CPU.
+        track: Shows progress.
+    """
+
+    classifier: Classifier
+    pool: Pool
+    accelerator: Accelerator
+    batch_size: int
+    generator: torch.Generator
+    track: Track = silent
+
+
+@dataclass
+class Candidates:
+    """What a search found, smallest change first.
+
+    Attributes:
+        targets: Classes (K,).
+        sizes: The sizes (K,) of their smallest changes that work.
+        losses: What decides between equal sizes, (K,).
+        state: See :class:`Space`, row by row as ``targets``.
+    """
+
+    targets: Tensor
+    sizes: Tensor
+    losses: Tensor
+    state: list[Tensor]
+
+    def first(self, count: int) -> Candidates:
+        """The ``count`` smallest."""
+        keys = zip(self.sizes.tolist(), self.losses.tolist(), strict=True)
+        order = [row for _, row in sorted((key, row) for row, key in enumerate(keys))][:count]
+        return Candidates(
+            self.targets[order],
+            self.sizes[order],
+            self.losses[order],
+            [tensor[order] for tensor in self.state],
+        )
+
+    @staticmethod
+    def joined(parts: Sequence[Candidates]) -> Candidates:
+        """All of them together."""
+        return Candidates(
+            torch.cat([part.targets for part in parts]),
+            torch.cat([part.sizes for part in parts]),
+            torch.cat([part.losses for part in parts]),
+            [torch.cat(tensors) for tensors in zip(*(p.state for p in parts), strict=True)],
+        )
+
+
+def search(
+    space_class: type[Space], setting: Setting, targets: Tensor, stages: Sequence[Stage]
+) -> Candidates:
+    """The smallest changes that send images to each target, the smallest first.
+
+    Args:
+        space_class: The family of changes.
+        setting: What to search on.
+        targets: Classes (K,); one may stand there several times, for several starts.
+        stages: At least one; the last says how many are returned.
+    """
+    shape = setting.classifier.preprocessing
+    image = (shape.channels, *shape.size)
+    found = None
+    for number, stage in enumerate(stages, 1):
+        count = max(1, setting.batch_size // stage.images)
+        left = targets if found is None else found.targets
+        chunks = [range(i, min(i + count, len(left))) for i in range(0, len(left), count)]
+        steps = iter(
+            setting.track(
+                range(stage.steps * len(chunks)),
+                f"Searching {space_class.family} triggers ({number}/{len(stages)})",
+            )
+        )
+        parts: list[Candidates] = []
+        for rows in chunks:
+            if found is None:
+                state = space_class.start(len(rows), image, setting.generator)
+            else:
+                state = [tensor[rows.start : rows.stop] for tensor in found.state]
+            space = space_class([tensor.to(setting.classifier.device) for tensor in state], image)
+            part = _run(space, setting, left[rows.start : rows.stop], stage, steps)
+            # Only what may survive is kept, so that memory does not grow with the classes.
+            parts = [Candidates.joined([*parts, part]).first(stage.keep)]
+        for _ in steps:
+            pass
+        found = parts[0]
+    assert found is not None
+    return found
+
+
+def _run(
+    space: Space, setting: Setting, targets: Tensor, stage: Stage, steps: Iterator[int]
+) -> Candidates:
+    """One stage of the classes of one batch."""
+    classifier = setting.classifier
+    wanted = targets.to(classifier.device).repeat_interleave(stage.images)
+    for step in range(stage.steps):
+        next(steps)
+        pixels = setting.pool.draw(targets, stage.images, setting.generator)
+        with torch.enable_grad():
+            with setting.accelerator.autocast():
+                logits = classifier(space.apply(pixels).flatten(0, 1)).float()
+            if not torch.isfinite(logits).all():
+                raise ModelError(
+                    "The model's logits are not finite on changed images.",
+                    "Check the weights for NaN and infinities.",
+                )
+            each = functional.cross_entropy(logits, wanted, reduction="none")
+            losses = each.view(len(targets), stage.images).mean(1)
+            hits = (logits.argmax(1) == wanted).float().view(len(targets), -1).mean(1)
+            space.update(losses, hits, THRESHOLD, step / stage.steps)
+    return Candidates(
+        targets, space.sizes(), space.running_loss.cpu(), [kept.cpu() for kept in space.kept()]
+    )
