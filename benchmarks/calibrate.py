@@ -1,0 +1,121 @@
+"""Measures every kind of evidence on the zoo's clean models and writes the scan's calibration.
+
+    NGF_HUB_SHARED=... python -m benchmarks.calibrate --zoo DIR [--images 300] [--seeds 2]
+
+Only models of role ``calibration`` are looked at, never those that judge. What
+was measured before is not measured again (see :mod:`benchmarks.zoo_evidence`).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from benchmarks.zoo import load_zoo_model, zoo_folders
+from benchmarks.zoo_evidence import Look, findings_of
+from ngf_hub import __version__
+from ngf_hub.evidence.base import KINDS
+from ngf_hub.evidence.calibration import PACKAGED, Calibration, CleanModel
+from ngf_hub.evidence.collecting import make_kinds
+from ngf_hub.evidence.verdict import SIGNIFICANCE, Judgement, judge
+from ngf_hub.scan_report import Finding
+
+
+def statistics(
+    folder: Path, images: int, seeds: int, kinds: Sequence[str]
+) -> dict[str, list[float]]:
+    """For each kind of finding its statistic, one a seed."""
+    values: dict[str, list[float]] = {}
+    for seed in range(seeds):
+        for finding in findings_of(folder, Look(images, seed), list(kinds)):
+            if finding.statistic is None:
+                print(f"  {folder.name}, {finding.kind}: {finding.summary}", flush=True)
+            else:
+                values.setdefault(finding.kind, []).append(float(f"{finding.statistic:.5g}"))
+    return values
+
+
+def measure_models(folders: Sequence[Path], images: int, seeds: int) -> Calibration:
+    """The calibration from some clean models."""
+    kinds = list(make_kinds())
+    models = []
+    for folder in folders:
+        _, _, meta = load_zoo_model(folder)
+        assert meta["role"] == "calibration"
+        assert meta["attack"] is None
+        print(folder.name, flush=True)
+        models.append(
+            CleanModel(
+                model=folder.name,
+                architecture=meta["architecture"],
+                classes=meta["num_classes"],
+                with_images=statistics(folder, images, seeds, kinds),
+                without_images=statistics(folder, 0, seeds, kinds),
+            )
+        )
+    made_with = {"ngf_hub": __version__, "images": images, "seeds": seeds}
+    return Calibration(made_with=made_with, models=models)
+
+
+def left_out(calibration: Calibration, *, with_images: bool) -> dict[str, Judgement]:
+    """What the first seed of each model is judged to be by all the other models."""
+    judged = {}
+    for entry in calibration.models:
+        values = entry.with_images if with_images else entry.without_images
+        findings = [
+            Finding(kind=kind, statistic=seeds[0], weak=is_weak(kind), summary="")
+            for kind, seeds in values.items()
+        ]
+        rest = calibration.without(entry.model)
+        judged[entry.model] = judge(findings, rest, with_images=with_images)
+    return judged
+
+
+def is_weak(kind: str) -> bool:
+    """Whether a kind of finding never decides."""
+    return kind in KINDS and bool(getattr(KINDS[kind], "weak", False))
+
+
+def describe(calibration: Calibration) -> None:
+    """Print each kind's distribution, and how many clean models would be flagged."""
+    for with_images in (True, False):
+        tables = [m.with_images if with_images else m.without_images for m in calibration.models]
+        print(f"\n{'With' if with_images else 'Without'} images")
+        print("| kind | models | scale | centre | spread | normality p | flags from |")
+        print("| --- | --- | --- | --- | --- | --- | --- |")
+        for kind in sorted({kind for table in tables for kind in table}):
+            null = calibration.null(kind, with_images=with_images)
+            if null is None:
+                print(f"| {kind} | {sum(kind in t for t in tables)} | too few | | | | |")
+                continue
+            figures = f"{null.centre:.3g} | {null.spread:.3g} | {null.normality:.2g}"
+            limit = null.threshold(SIGNIFICANCE)
+            print(f"| {kind} | {null.models} | {null.scale} | {figures} | {limit:.3g} |")
+        judged = left_out(calibration, with_images=with_images)
+        flagged = [name for name, one in judged.items() if one.verdict == "backdoored"]
+        print(f"Leaving one out, {len(flagged)} of {len(judged)} are flagged. {flagged or ''}")
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--zoo", type=Path, required=True)
+    parser.add_argument("--images", type=int, default=300)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--output", type=Path, default=PACKAGED)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    folders = zoo_folders(arguments.zoo, role="calibration", backdoored=False)
+    if not folders:
+        raise SystemExit(f"There are no finished calibration models in {arguments.zoo}.")
+    calibration = measure_models(folders, arguments.images, arguments.seeds)
+    calibration.write(arguments.output)
+    describe(calibration)
+
+
+if __name__ == "__main__":
+    main()
