@@ -112,12 +112,11 @@ class TriggerRecovery(Evidence):
                 "evaluations": self.evaluations(setting.classifier.num_classes),
             },
         )
-        if sizes[0] >= largest:
-            finding.statistic = 0.0
-            finding.summary = f"No {self.change} was found that sends images to one class."
-            return Collected([finding])
         finding.statistic = stands_out(sizes)
         finding.target = target
+        if sizes[0] >= largest:
+            finding.summary = f"No {self.change} up to the largest tried sends images to one class."
+            return Collected([finding])
         times = torch.tensor(finding.statistic).exp().item()
         names = setting.classifier.class_names
         name = f"{target} ({names[target]})" if names else str(target)

@@ -37,7 +37,7 @@ class BoundedSpace(Space):
 
     Attributes:
         first_radius: The radius to start from.
-        largest_radius: The largest, which stands for a class where none worked.
+        largest_radius: The largest that is tried.
     """
 
     first_radius: ClassVar[float]

@@ -86,28 +86,16 @@ class PatchSpace(Space):
         from every start. Here all pixels near it are used, and every subset has
         to work, so that each pixel that the model answers to comes to light.
         """
-        device = setting.classifier.device
         mask, pattern, _ = self.kept()
         near = functional.max_pool2d((torch.sigmoid(2 * mask) > NEAR).float(), 3, 1, 1)
-        pattern = pattern.clamp(-2, 2).requires_grad_(True)
-        optimiser = torch.optim.Adam([pattern], lr=RATE, betas=(0.5, 0.9))
-        targets = torch.full((len(pattern),), target)
-        wanted = targets.to(device).repeat_interleave(IMAGES)
-        for _ in setting.track(range(STEPS), "Completing patches"):
-            pixels = setting.pool.draw(targets, IMAGES, setting.generator)
-            part = torch.rand(len(pattern), IMAGES, 1, 1, 1, generator=setting.generator)
-            drawn = torch.rand(len(pattern), IMAGES, *near.shape[1:], generator=setting.generator)
-            chosen = drawn < FEWEST_PIXELS + (1 - FEWEST_PIXELS) * part
-            here = near[:, None] * chosen.to(near)
-            with torch.enable_grad():
-                patched = (1 - here) * pixels + here * torch.sigmoid(2 * pattern)[:, None]
-                with setting.accelerator.autocast():
-                    logits = setting.classifier(patched.flatten(0, 1)).float()
-                loss = functional.cross_entropy(logits, wanted, reduction="sum") / IMAGES
-                (pattern.grad,) = torch.autograd.grad(loss, pattern)
-            optimiser.step()
-        filled = torch.sigmoid(2 * pattern.detach()).cpu()
-        return [patch_trigger(m, p, target) for m, p in zip(near.cpu(), filled, strict=True)]
+        rows = max(1, setting.batch_size // IMAGES)
+        parts = zip(near.split(rows), pattern.split(rows), strict=True)
+        filled = [(m, _filled(setting, m, p, target)) for m, p in parts]
+        return [
+            patch_trigger(mask, pattern, target)
+            for masks, patterns in filled
+            for mask, pattern in zip(masks.cpu(), patterns.cpu(), strict=True)
+        ]
 
     def trigger(self, row: int, target: int) -> PatchTrigger:
         """See :meth:`Space.trigger`."""
@@ -129,3 +117,25 @@ def patch_trigger(mask: Tensor, pattern: Tensor, target: int) -> PatchTrigger:
         place="0x0",
         reference=mask.shape[-1] if mask.shape[-1] == mask.shape[-2] else None,
     )
+
+
+def _filled(setting: Setting, near: Tensor, pattern: Tensor, target: int) -> Tensor:
+    """Patterns (K, channels, H, W) that work with any part of masks (K, 1, H, W) of ones."""
+    pattern = pattern.clamp(-2, 2).requires_grad_(True)
+    optimiser = torch.optim.Adam([pattern], lr=RATE, betas=(0.5, 0.9))
+    targets = torch.full((len(pattern),), target)
+    wanted = targets.to(pattern.device).repeat_interleave(IMAGES)
+    for _ in setting.track(range(STEPS), "Completing patches"):
+        pixels = setting.pool.draw(targets, IMAGES, setting.generator)
+        part = torch.rand(len(pattern), IMAGES, 1, 1, 1, generator=setting.generator)
+        drawn = torch.rand(len(pattern), IMAGES, *near.shape[1:], generator=setting.generator)
+        chosen = drawn < FEWEST_PIXELS + (1 - FEWEST_PIXELS) * part
+        here = near[:, None] * chosen.to(near)
+        with torch.enable_grad():
+            patched = (1 - here) * pixels + here * torch.sigmoid(2 * pattern)[:, None]
+            with setting.accelerator.autocast():
+                logits = setting.classifier(patched.flatten(0, 1)).float()
+            loss = functional.cross_entropy(logits, wanted, reduction="sum") / IMAGES
+            (pattern.grad,) = torch.autograd.grad(loss, pattern)
+        optimiser.step()
+    return torch.sigmoid(2 * pattern.detach())

@@ -22,7 +22,7 @@ from ngf_hub.progress import Track, silent
 from ngf_hub.recovery.pool import Pool
 from ngf_hub.recovery.space import Space
 
-THRESHOLD = 0.95
+THRESHOLD = 0.9
 """The running share of images from which on a change works."""
 
 
@@ -72,25 +72,19 @@ class Candidates:
 
     Attributes:
         targets: Classes (K,).
-        sizes: The sizes (K,) of their smallest changes that work.
-        losses: What decides between equal sizes, (K,).
+        sizes: The sizes (K,) of their smallest changes: see :meth:`Space.sizes`.
         state: See :class:`Space`, row by row as ``targets``.
     """
 
     targets: Tensor
     sizes: Tensor
-    losses: Tensor
     state: list[Tensor]
 
     def first(self, count: int) -> Candidates:
         """The ``count`` smallest."""
-        keys = zip(self.sizes.tolist(), self.losses.tolist(), strict=True)
-        order = [row for _, row in sorted((key, row) for row, key in enumerate(keys))][:count]
+        order = self.sizes.argsort(stable=True)[:count]
         return Candidates(
-            self.targets[order],
-            self.sizes[order],
-            self.losses[order],
-            [tensor[order] for tensor in self.state],
+            self.targets[order], self.sizes[order], [tensor[order] for tensor in self.state]
         )
 
     @staticmethod
@@ -99,7 +93,6 @@ class Candidates:
         return Candidates(
             torch.cat([part.targets for part in parts]),
             torch.cat([part.sizes for part in parts]),
-            torch.cat([part.losses for part in parts]),
             [torch.cat(tensors) for tensors in zip(*(p.state for p in parts), strict=True)],
         )
 
@@ -166,6 +159,4 @@ def _run(
             losses = each.view(len(targets), stage.images).mean(1)
             hits = (logits.argmax(1) == wanted).float().view(len(targets), -1).mean(1)
             space.update(losses, hits, THRESHOLD, step / stage.steps)
-    return Candidates(
-        targets, space.sizes(), space.running_loss.cpu(), [kept.cpu() for kept in space.kept()]
-    )
+    return Candidates(targets, space.sizes(), [kept.cpu() for kept in space.kept()])

@@ -104,11 +104,16 @@ class Space(ABC):
     @classmethod
     @abstractmethod
     def largest(cls, shape: tuple[int, int, int]) -> float:
-        """The size that stands for a class where no change worked."""
+        """The largest size that is tried."""
 
     def sizes(self) -> Tensor:
-        """The best sizes (K,), on the CPU, with :meth:`largest` where none worked."""
-        return self.best_size.clamp(max=self.largest(self.shape)).cpu()
+        """The best sizes (K,), on the CPU.
+
+        Where no change worked it is :meth:`largest` times a factor that grows slowly with
+        the loss, so that a class that was nearly reached comes before one far from it.
+        """
+        failed = self.largest(self.shape) * (1 + self.running_loss).sqrt()
+        return torch.where(torch.isfinite(self.best_size), self.best_size, failed).cpu()
 
     def kept(self) -> list[Tensor]:
         """The best state, and the present one where none has worked yet."""

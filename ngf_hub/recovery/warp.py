@@ -15,7 +15,7 @@ from torch import Tensor
 from ngf_hub.recovery.bounded import BoundedSpace
 from ngf_hub.triggers.warp import WarpTrigger, sampling_places, warped
 
-GRID = 8
+GRID = 4
 
 
 class WarpSpace(BoundedSpace):
