@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ngf_hub.cli.arguments import DataOptions, ModelOptions, TriggerOptions, TuneOptions
@@ -28,14 +30,18 @@ def command_line(classifier: Classifier | None = None, data: DataInfo | None = N
     of local paths only the last part is kept.
     """
     words: list[str] = []
-    skip = False
+    previous = ""
     for word in sys.argv[1:]:
-        if skip or word.startswith(("--push-to=", "--output=")):
-            skip = False
-        elif word in ("--push-to", "--output"):
-            skip = True
+        option, _, value = word.partition("=")
+        if previous in ("--push-to", "--output") or option in ("--push-to", "--output"):
+            pass
+        elif previous == "--forget":
+            words.append(Path(word).name)
+        elif option == "--forget" and value:
+            words.append(f"--forget={Path(value).name}")
         elif word not in ("--debug", "--json", "--private"):
             words.append(_public(word, classifier))
+        previous = word
     if classifier is not None and classifier.source.commit:
         words += ["--revision", classifier.source.commit]
     if data is not None and data.revision:
@@ -132,6 +138,17 @@ def read_trigger(options: TriggerOptions, classifier: Classifier) -> Trigger | N
         trigger.target = target  # also where all-to-all replaces the target of a folder
     trigger.apply(classifier.example_pixels(1))  # one that does not fit is told before the work
     return trigger
+
+
+def read_forget(folders: Sequence[Path]) -> list[Trigger]:
+    """The triggers to forget that lie in some folders.
+
+    Raises:
+        TriggerError: One holds none.
+    """
+    from ngf_hub.triggers.folders import load_triggers
+
+    return [trigger for folder in folders for trigger in load_triggers(folder.expanduser())]
 
 
 def _class_index(text: str, classifier: Classifier) -> int | None:

@@ -19,7 +19,7 @@ from ngf_hub.cli.arguments import (
     grouped,
 )
 from ngf_hub.cli.console import note, print_json, progress, show_report
-from ngf_hub.cli.inputs import command_line, read_images, read_model, read_trigger
+from ngf_hub.cli.inputs import command_line, read_forget, read_images, read_model, read_trigger
 from ngf_hub.errors import MethodError
 
 METHOD = "Method"
@@ -50,6 +50,16 @@ def command(
             rich_help_panel=METHOD,
         ),
     ] = None,
+    forget: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR",
+            help="A trigger that the method makes the model forget, with --method unlearn: a "
+            "trigger folder, or what `ngf-hub scan --output` wrote. Can be repeated. "
+            "(--trigger only measures.)",
+            rich_help_panel=METHOD,
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -68,13 +78,15 @@ def command(
     """Purify MODEL on clean images, measure it before and after, and write it with its card."""
     from ngf_hub.devices import make_accelerator
     from ngf_hub.methods import make_method
+    from ngf_hub.methods.forget import check_fit, check_heeded
     from ngf_hub.output import check_output
     from ngf_hub.pipeline import purify_classifier
     from ngf_hub.publishing import check_destination, publish
 
     # What can be refused is refused before anything is fetched.
     options = _pairs(option or [])
-    make_method(method, options)
+    told = read_forget(forget or [])
+    check_heeded(make_method(method, options), told)
     folder = output or Path("purified") / source.model.rstrip("/").rpartition("/")[2]
     check_output(folder, source=source.model)
     if push_to:
@@ -83,6 +95,7 @@ def command(
     quiet = not accelerator.is_main_process
     classifier = read_model(source, accelerator)
     trigger = read_trigger(attack, classifier)
+    check_fit(told, classifier)
     classifier.select_layers(layer)
     track = progress(quiet)
     clean = read_images(data, classifier, accelerator, seed=run.seed, track=track)
@@ -94,6 +107,7 @@ def command(
         layer=layer,
         options=options,
         trigger=trigger,
+        forget=told,
         seed=run.seed,
         batch_size=run.batch_size,
         arguments={
@@ -101,6 +115,7 @@ def command(
             "method": method,
             "layer": layer,
             "options": options,
+            "forget": [path.name for path in forget or []],
         },
         command=command_line(classifier, clean.info),
         track=track,

@@ -18,6 +18,7 @@ from ngf_hub.errors import DataError
 from ngf_hub.evaluation import default_batch_size, load_for, measure
 from ngf_hub.methods import Task, make_method
 from ngf_hub.methods.base import relative_change, restore, snapshot
+from ngf_hub.methods.forget import check_fit, check_heeded, is_among
 from ngf_hub.output import write_output
 from ngf_hub.progress import Track, silent
 from ngf_hub.provenance import cost, model_info, provenance, trigger_info
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 
     from ngf_hub.data import PixelSet
     from ngf_hub.triggers import Trigger
+
+SEEN = (
+    "ASR was measured with a trigger that the method was told to forget; "
+    "another one may still work."
+)
 
 
 @dataclass
@@ -87,6 +93,7 @@ def purify(
     layer: str = "head",
     options: Mapping[str, Any] | None = None,
     trigger: Trigger | None = None,
+    forget: Sequence[Trigger] = (),
     seed: int = 0,
     batch_size: int | None = None,
     device: str | None = None,
@@ -107,7 +114,8 @@ def purify(
         images: Clean images that tune: pixels (N, C, H, W) in [0, 1], or a
             dataset or sequence of ``(image, label)``. For a dataset of the
             Hub by its name see :func:`ngf_hub.data.load_images`.
-        labels: Class indices (N,), where ``images`` does not bring them.
+        labels: Class indices (N,), where ``images`` does not bring them; methods
+            that need none (``unlearn``) can do without if ``judge`` has some.
         judge: Further images that measure. Left out, a fifth of ``images``,
             drawn by ``seed``, is kept from tuning for this.
         judge_labels: Their class indices.
@@ -115,6 +123,8 @@ def purify(
         layer: ``head``, a module name, or a glob over module names.
         options: Options of the method.
         trigger: Measures ASR, if known; the method does not see it.
+        forget: The triggers that the method makes the model forget, if it is one
+            that needs them, such as those that a scan recovered.
         seed: Everything random follows from it.
         batch_size: Images a forward pass; chosen by their size if left out.
         device: See :func:`ngf_hub.devices.make_accelerator`.
@@ -147,6 +157,7 @@ def purify(
         layer=layer,
         options=options,
         trigger=trigger,
+        forget=forget,
         seed=seed,
         batch_size=batch_size,
         track=track,
@@ -162,6 +173,7 @@ def purify_classifier(
     layer: str = "head",
     options: Mapping[str, Any] | None = None,
     trigger: Trigger | None = None,
+    forget: Sequence[Trigger] = (),
     trigger_origin: str | None = None,
     seed: int = 0,
     batch_size: int | None = None,
@@ -186,6 +198,8 @@ def purify_classifier(
 
     set_seed(seed)
     chosen = make_method(method, options)
+    check_heeded(chosen, forget)
+    check_fit(forget, classifier)
     layers = classifier.select_layers(layer)
     classifier.to(accelerator.device)
     size = batch_size or default_batch_size(classifier)
@@ -211,7 +225,9 @@ def purify_classifier(
     copies = snapshot(layers)
     try:
         start = time.perf_counter()
-        outcome = chosen.tune(Task(classifier, layers, clean.tune, accelerator, seed, size, track))
+        outcome = chosen.tune(
+            Task(classifier, layers, clean.tune, accelerator, seed, size, track, tuple(forget))
+        )
         seconds["tune"] = time.perf_counter() - start
         classifier.round_to_storage()
         after = judged("Measuring after", "measure_after")
@@ -236,6 +252,7 @@ def purify_classifier(
             after=after,
             cost=cost(accelerator, seconds),
             provenance=provenance(seed, arguments or {"method": method, "layer": layer}, command),
+            warnings=[SEEN] if trigger and is_among(trigger, forget) else [],
         )
     except BaseException:
         restore(layers, copies)

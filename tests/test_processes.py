@@ -23,12 +23,15 @@ network = nn.Sequential(
 labels = torch.arange(101) % 3
 pixels = torch.rand(101, 3, 8, 8) * 0.6
 pixels[torch.arange(101), labels] += 0.3
-for layer in ("head", "*"):
-    trigger = make_trigger("patch:pattern=white,size=2", 0)
-    result = purify(network, pixels, labels, layer=layer, options={"steps": 9}, trigger=trigger,
-                    device="cpu", batch_size=7)
+trigger = make_trigger("patch:pattern=white,size=2", 0)
+forget = [trigger, make_trigger("patch:pattern=black,size=3", 1), make_trigger("wanet", 2)]
+for name, layer, method, told in (
+    ("head", "head", "ngf", []), ("all", "*", "ngf", []), ("unlearn", "*", "unlearn", forget),
+):
+    result = purify(network, pixels, labels, method=method, layer=layer, options={"steps": 9},
+                    trigger=trigger, forget=told, device="cpu", batch_size=7)
     if int(__import__("os").environ.get("RANK", 0)) == 0:
-        result.save(f"{sys.argv[1]}-{len(layer)}")
+        result.save(f"{sys.argv[1]}-{name}")
 """
 
 
@@ -46,15 +49,15 @@ def test_two_processes_are_as_one(tmp_path):
     ]
     for command, out in (([sys.executable], "one"), (torchrun, "two")):
         subprocess.run([*command, "script.py", out], cwd=tmp_path, env=env, check=True)
-    for layer in ("4", "1"):
+    for name in ("head", "all", "unlearn"):
         one, two = (
-            load_file(tmp_path / f"{n}-{layer}" / "model.safetensors") for n in ("one", "two")
+            load_file(tmp_path / f"{n}-{name}" / "model.safetensors") for n in ("one", "two")
         )
         assert one.keys() == two.keys()
         for key, value in one.items():
             torch.testing.assert_close(two[key], value, rtol=1e-4, atol=1e-4)
         reports = [
-            json.loads((tmp_path / f"{n}-{layer}" / "report.json").read_text())
+            json.loads((tmp_path / f"{n}-{name}" / "report.json").read_text())
             for n in ("one", "two")
         ]
         assert [report["cost"]["processes"] for report in reports] == [1, 2]
@@ -63,3 +66,5 @@ def test_two_processes_are_as_one(tmp_path):
         assert reports[0]["method"]["change"] == pytest.approx(
             reports[1]["method"]["change"], rel=1e-3
         )
+        for one, two in zip(*(report["method"]["loss"] for report in reports), strict=True):
+            assert one == pytest.approx(two, rel=1e-3)

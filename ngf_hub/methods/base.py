@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, get_type_hints
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ngf_hub.adapters import Classifier
     from ngf_hub.adapters.layers import Layer
     from ngf_hub.data import PixelSet
+    from ngf_hub.triggers import Trigger
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Task:
         seed: Seeds the order of batches and labels drawn from the model.
         batch_size: Images a forward pass.
         track: Shows progress.
+        triggers: What the model shall forget, for methods that need to be told.
     """
 
     classifier: Classifier
@@ -42,6 +44,7 @@ class Task:
     seed: int = 0
     batch_size: int = 64
     track: Track = silent
+    triggers: Sequence[Trigger] = ()
 
 
 @dataclass
@@ -65,10 +68,19 @@ class Outcome:
 
 @dataclass
 class Method(ABC):
-    """A method; its dataclass fields are its options."""
+    """A method; its dataclass fields are its options.
+
+    Attributes:
+        name: The name it is registered under.
+        citation: The paper that it is from.
+        needs_labels: Whether the images that tune need labels.
+        needs_triggers: Whether it has to be told what to forget.
+    """
 
     name: ClassVar[str]
     citation: ClassVar[str]
+    needs_labels: ClassVar[bool] = True
+    needs_triggers: ClassVar[bool] = False
 
     @abstractmethod
     def tune(self, task: Task) -> Outcome:

@@ -8,7 +8,8 @@ from typing import ClassVar
 import torch
 
 from ngf_hub.methods.base import Method, Outcome, Task, option, register
-from ngf_hub.methods.loop import Batch, Gradients, run, tuned_parameters
+from ngf_hub.methods.loop import Gradients, run, tuned_parameters
+from ngf_hub.methods.objective import Batch, Labelled
 
 
 @register
@@ -41,4 +42,4 @@ class FineTuning(Method):
             optimiser.zero_grad()
             return 0.0
 
-        return run(task, self.steps, self.batch_size, change, "Fine-tuning")
+        return run(task, Labelled(task), self.steps, self.batch_size, change, "Fine-tuning")

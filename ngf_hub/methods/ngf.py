@@ -21,11 +21,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ngf_hub.curvature import KFAC, HeadStep, natural_gradient_head, trust_scale
+from ngf_hub.curvature import HeadStep, natural_gradient_head
 from ngf_hub.devices import shard, total
 from ngf_hub.evaluation import check_labels
 from ngf_hub.methods.base import Method, Outcome, Task, option, register
-from ngf_hub.methods.loop import Batch, Gradients, run, tuned_parameters
+from ngf_hub.methods.loop import Gradients, run, tuned_parameters
+from ngf_hub.methods.natural_steps import NaturalSteps
+from ngf_hub.methods.objective import Batch, Labelled
 
 # Those that have an effect on the head; the others belong to mini-batches and K-FAC.
 HEAD_OPTIONS = ("pull", "damping", "steps", "learning_rate")
@@ -101,43 +103,34 @@ class NaturalGradient(Method):
         )
 
     def _tune_inner(self, task: Task) -> Outcome:
-        classifier, accelerator = task.classifier, task.accelerator
         used = self._filled(damping=0.1, steps=100, learning_rate=0.1)
-        kfac = KFAC(
-            [layer.module for layer in task.layers],
+        natural = NaturalSteps(
+            task,
+            steps=used.steps,
             damping=used.damping,
-            reduce=lambda share: total(share, accelerator),
+            momentum=used.momentum,
+            learning_rate=used.learning_rate,
+            trust_region=used.trust_region,
+            refresh=used.refresh,
         )
-        generator = torch.Generator().manual_seed(task.seed)
         anchor = {p: p.detach().clone() for p in tuned_parameters(task)}
-        velocity = {p: torch.zeros_like(p) for p in anchor}
         diagonal: dict[torch.nn.Parameter, Tensor] = {}
 
         def change(batch: Batch, gradients: Gradients) -> float:
-            if batch.step % self.refresh == 0:
-                # Drawn for the whole batch, so that N processes draw what one would.
-                uniforms = torch.rand(1, batch.size, generator=generator)
-                mine = list(shard(batch.size, accelerator))
-                kfac.update(classifier, batch.pixels, uniforms=uniforms[:, mine])
+            natural.see(batch)
             if not diagonal:
-                diagonal.update(kfac.diagonal())
+                diagonal.update(natural.diagonal())
             penalty = 0.0
             for parameter, gradient in gradients.items():
                 away = parameter.detach() - anchor[parameter]
                 pulled = self.pull * diagonal[parameter] * away
                 gradient += pulled
                 penalty += 0.5 * float((pulled * away).sum())
-            update = kfac.precondition(gradients)
-            scale = trust_scale(update, gradients, self.trust_region)
-            # Falling to zero, so that the last mini-batches do not decide where it ends.
-            rate = used.learning_rate * (1 - batch.step / used.steps)
-            with torch.no_grad():
-                for parameter, step in update.items():
-                    velocity[parameter].mul_(self.momentum).add_(step, alpha=scale)
-                    parameter.sub_(velocity[parameter], alpha=rate)
+            natural.take(batch, gradients)
             return penalty
 
-        outcome = run(task, used.steps, self.batch_size, change, "Natural gradient (K-FAC)")
+        title = "Natural gradient (K-FAC)"
+        outcome = run(task, Labelled(task), used.steps, used.batch_size, change, title)
         outcome.options = used.options()
         outcome.diagnostics["fisher"] = "K-FAC"
         return outcome

@@ -59,10 +59,12 @@ def test_the_command_repeats_the_run_and_publishes_nothing(classifier, tmp_path,
     words = [
         "/usr/bin/ngf-hub", "purify", "hf-hub:org/model@main", "--dataset", "org/data",
         "-t", str(tmp_path / "my-trigger"), "--push-to", "me/mine", "--private",
+        "--forget", str(tmp_path / "my-trigger"), f"--forget={tmp_path / 'scanned'}/",
         f"--output={tmp_path}", "--json", "--seed", "3",
     ]  # fmt: skip
     monkeypatch.setattr(sys, "argv", words)
     assert command_line(classifier, DataInfo(name="org/data", revision="d" * 40)) == [
-        "ngf-hub", "purify", "org/model", "--dataset", "org/data", "-t", "trigger", "--seed", "3",
+        "ngf-hub", "purify", "org/model", "--dataset", "org/data", "-t", "trigger",
+        "--forget", "my-trigger", "--forget=scanned", "--seed", "3",
         "--revision", "c" * 40, "--dataset-revision", "d" * 40,
     ]  # fmt: skip

@@ -14,6 +14,9 @@ from ngf_hub.errors import DataError, MethodError
 from ngf_hub.methods import METHODS, Task, make_method
 from ngf_hub.methods.base import relative_change, restore, snapshot
 
+# Those that learn from labels; what `unlearn` promises is in test_unlearn.py.
+SUPERVISED = sorted(name for name, method in METHODS.items() if method.needs_labels)
+
 
 class Small(nn.Module):
     def __init__(self):
@@ -50,7 +53,7 @@ def loss_of(task):
     return float(functional.cross_entropy(logits, task.pixels.labels))
 
 
-@pytest.mark.parametrize("name", sorted(METHODS))
+@pytest.mark.parametrize("name", SUPERVISED)
 @pytest.mark.parametrize("layer", ["head", "conv", "*"])
 def test_every_method_lowers_the_loss_and_leaves_the_rest_alone(name, layer, task):
     task = make_task(task.classifier, task.pixels, layer)
@@ -66,7 +69,7 @@ def test_every_method_lowers_the_loss_and_leaves_the_rest_alone(name, layer, tas
         assert changed == (key.split(".")[1] in tuned), key
 
 
-@pytest.mark.parametrize("name", sorted(METHODS))
+@pytest.mark.parametrize("name", SUPERVISED)
 @pytest.mark.parametrize("layer", ["head", "*"])
 def test_the_same_seed_gives_the_same_weights(name, layer, task):
     results = []
@@ -115,7 +118,7 @@ def test_batch_norm_statistics_stay(task):
 
 def test_labels_are_needed(task):
     unlabelled = make_task(task.classifier, PixelSet(task.pixels.pixels), "head")
-    for name in METHODS:
+    for name in SUPERVISED:
         with pytest.raises(DataError, match="no labels"):
             make_method(name).tune(unlabelled)
 

@@ -1,0 +1,82 @@
+"""Unlearning of given triggers, with the untouched model as teacher.
+
+A trigger that a scan recovered is put on half of the images, and the model is
+tuned to say of them, and of the other half, what it said of the clean images:
+
+    L(θ) = ½ E[H(p(x; θ0), p(x; θ))] + ½ E[H(p(x; θ0), p(T(x); θ))]
+
+with the cross-entropy H and a trigger T that varies from image to image. No
+labels are needed. Wang et al. (Neural Cleanse, IEEE S&P 2019, section VI.C)
+unlearn one recovered trigger with labels and by plain gradients; here several
+are, varied, by natural gradients (K-FAC).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ngf_hub.methods.base import Method, Outcome, Task, option, register
+from ngf_hub.methods.forget import check_heeded
+from ngf_hub.methods.loop import Gradients, run
+from ngf_hub.methods.natural_steps import NaturalSteps
+from ngf_hub.methods.objective import Batch
+from ngf_hub.methods.teacher import TeacherObjective
+from ngf_hub.methods.variations import Variations
+
+
+@register
+@dataclass
+class Unlearning(Method):
+    """Natural-gradient (K-FAC) unlearning of triggers; labels are not used."""
+
+    name: ClassVar[str] = "unlearn"
+    citation: ClassVar[str] = (
+        "Unlearning of triggers after Wang et al., Neural Cleanse, IEEE S&P 2019; "
+        "here without labels, of varied triggers, by natural gradients"
+    )
+    needs_labels: ClassVar[bool] = False
+    needs_triggers: ClassVar[bool] = True
+
+    steps: int = option(40, "mini-batch steps", low=1)
+    batch_size: int = option(64, "clean images a step, and as many triggered ones", low=1)
+    learning_rate: float = option(0.1, "step size η, falling to 0")
+    damping: float = option(0.1, "damping λ", low=1e-12)
+    momentum: float = option(0.9, "momentum")
+    trust_region: float = option(0.1, "largest uᵀg of a step u", low=1e-12)
+    refresh: int = option(5, "steps between new Kronecker factors", low=1)
+    vary: int = option(1, "1: triggers vary from image to image; 0: they are put on as they are")
+
+    def tune(self, task: Task) -> Outcome:
+        """See :meth:`Method.tune`."""
+        check_heeded(self, task.triggers)
+        objective = TeacherObjective(task, Variations(task.triggers, vary=self.vary > 0))
+        natural = NaturalSteps(
+            task,
+            steps=self.steps,
+            damping=self.damping,
+            momentum=self.momentum,
+            learning_rate=self.learning_rate,
+            trust_region=self.trust_region,
+            refresh=self.refresh,
+        )
+
+        def change(batch: Batch, gradients: Gradients) -> float:
+            natural.see(batch)
+            natural.take(batch, gradients)
+            return 0.0
+
+        _, before = objective.agreement()
+        outcome = run(task, objective, self.steps, self.batch_size, change, "Unlearning triggers")
+        clean, after = objective.agreement()
+        outcome.diagnostics = {
+            "fisher": "K-FAC",
+            "triggers": [
+                {"family": t.family, "target": t.target, "origin": t.origin} for t in task.triggers
+            ],
+            # Of the tuning images, with the classes that the untouched model says of them clean.
+            "agreement_clean": clean,
+            "agreement_triggered_before": before,
+            "agreement_triggered": after,
+        }
+        return outcome
