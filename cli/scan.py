@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ngf_hub.data import ImageSet
     from ngf_hub.progress import Track
     from ngf_hub.report import DataInfo
-    from ngf_hub.scan_list import Wanted
+    from ngf_hub.scans.jobs import Wanted
 
 EVIDENCE = "Evidence"
 FLAGGED, FAILED = 1, 2
@@ -36,7 +36,8 @@ def command(
             "--evidence",
             "-e",
             metavar="KIND",
-            help="Look for this kind only; may be repeated. The files are always looked at.",
+            help="Look for this kind only, such as patch; may be repeated, and an unknown one "
+            "lists all. The files are always looked at.",
             rich_help_panel=EVIDENCE,
         ),
     ] = None,
@@ -69,10 +70,10 @@ def command(
     """
     from ngf_hub.devices import make_accelerator
     from ngf_hub.evidence.collecting import make_kinds
-    from ngf_hub.scan_formats import render
-    from ngf_hub.scan_list import Wanted, plan, scan_jobs
-    from ngf_hub.scan_places import Outputs
-    from ngf_hub.scan_store import ScanStore
+    from ngf_hub.scans.formats import render
+    from ngf_hub.scans.jobs import Wanted, plan, scan_jobs
+    from ngf_hub.scans.places import Outputs
+    from ngf_hub.scans.store import ScanStore
 
     shown = Format.json if json else format
     outputs = Outputs.of(output or [], None if shown is Format.table else shown.value)
@@ -130,7 +131,7 @@ def command(
             for place in outputs.places:
                 note(f"Written to {place}.")
             show_failures(results)
-    if any(result.report.verdict == "failed" for result in results):
+    if any(result.report.unseen for result in results):
         raise typer.Exit(FAILED)
     if any(result.report.flagged for result in results):
         raise typer.Exit(FLAGGED)
@@ -142,7 +143,7 @@ def _nothing(line: str) -> None:
 
 def _names(source: ModelsOptions) -> list[str]:
     """The models that the options name, each once."""
-    from ngf_hub.scan_names import models_of, read_list
+    from ngf_hub.scans.names import models_of, read_list
 
     names = list(source.models or [])
     if source.from_file is not None:

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from ngf_hub.report import Rate
-    from ngf_hub.scan_list import Job
-    from ngf_hub.scan_output import Result
     from ngf_hub.scan_report import ScanReport
+    from ngf_hub.scans.jobs import Job
+    from ngf_hub.scans.output import Result
 
 MOST_FILES = 10
 _STYLES = {
@@ -33,7 +33,7 @@ _STYLES = {
 def tell_results(results: Iterable[Result], jobs: Sequence[Job]) -> Iterator[Result]:
     """Pass the results of a list through, and tell each as it comes and how long the rest takes."""
     from ngf_hub.evidence.collecting import duration
-    from ngf_hub.scan_formats.wording import summary
+    from ngf_hub.scans.formats.wording import summary
 
     new = sum(job.result is None for job in jobs)
     known = [job.result.report for job in jobs if job.result is not None]
@@ -65,7 +65,14 @@ def show_results(results: Sequence[Result], *, many: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ngf_hub.scan_formats.wording import confidence, evidence, sentence, summary, suspected
+    from ngf_hub.scans.formats.wording import (
+        confidence,
+        evidence,
+        notes_of,
+        sentence,
+        summary,
+        suspected,
+    )
 
     table = Table()
     table.add_column("model", overflow="fold")
@@ -93,7 +100,7 @@ def show_results(results: Sequence[Result], *, many: bool) -> None:
         stdout().print(Text(plain(redact(sentence(result.report)), 1000)), soft_wrap=True)
         if result.stored:
             note("This is the result of an earlier run; --rescan scans again.")
-        for warning in _warnings(result.report):
+        for warning in notes_of(result.report):
             note(f"Note: {warning}")
 
 
@@ -101,7 +108,7 @@ def _show_findings(report: ScanReport) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ngf_hub.scan_formats.wording import p_text
+    from ngf_hub.scans.formats.wording import p_text
 
     table = Table()
     for heading in ("evidence", "result", "class", "p-value"):
@@ -122,7 +129,7 @@ def _show_triggers(report: ScanReport) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ngf_hub.scan_formats.wording import class_text
+    from ngf_hub.scans.formats.wording import class_text
 
     if not report.triggers:
         return
@@ -143,7 +150,7 @@ def _show_triggers(report: ScanReport) -> None:
 def _show_files(report: ScanReport) -> None:
     from rich.text import Text
 
-    from ngf_hub.scan_formats.wording import file_entries, hub_security
+    from ngf_hub.scans.formats.wording import file_entries, hub_security
 
     entries = [entry for finding in report.findings for entry in file_entries(finding)]
     for file, reason, severity in entries[:MOST_FILES]:
@@ -164,17 +171,9 @@ def _share(rate: Rate) -> Text:
     return Text(f"{100 * rate.value:.1f} [{100 * low:.1f}, {100 * high:.1f}]")
 
 
-def _warnings(report: ScanReport) -> list[str]:
-    notes = list(report.warnings)
-    if report.model is not None:
-        notes += report.model.notes
-    if report.data is not None:
-        notes += report.data.notes
-    return notes
-
-
 def show_failures(results: Iterable[Result]) -> None:
     """A line for each model that could not be scanned, on standard error."""
     for result in results:
-        if result.report.verdict == "failed":
-            fail(f"{result.report.name}: {result.report.error}")
+        report = result.report
+        if report.unseen:
+            fail(f"{report.name}: {report.error or report.summary}")

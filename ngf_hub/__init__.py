@@ -11,8 +11,12 @@ package (and ``ngf-hub --help``) does not wait for PyTorch.
 - ``curvature``: Fisher information, exact and Kronecker-factored.
 - ``methods``: the purification methods.
 - ``evidence``: what speaks against a model, one file a kind, and the verdict.
-- ``scanning``, ``scan_*``: the scan: one model, many, and what becomes of the results.
+- ``recovery``: the search for triggers, of all classes at once.
+- ``scanning``: the scan of one model; ``scan_report``: what it found; ``scans``: many
+  models, results that are kept, outputs and formats.
 - ``pipeline``: the purification.
+- ``source``, ``hub``, ``paths``, ``whole``: which model a text names, the Hub's errors,
+  places, and folders that appear whole or not at all.
 - ``evaluation``, ``report``, ``card``, ``plots``, ``publishing``: the proof.
 """
 

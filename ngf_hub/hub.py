@@ -1,4 +1,4 @@
-"""The Hub's errors as one line each that says what to do.
+"""The Hub's errors as one line each that says what to do, and the cache where it is not reached.
 
 Everything that talks to the Hub, or to a dataset on it, does so inside
 :func:`hub_errors`; the many exceptions of the client libraries end there.
@@ -11,6 +11,7 @@ import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from ngf_hub.errors import HubError, NgfHubError
 from ngf_hub.text import plain, redact
@@ -61,6 +62,26 @@ def hub_errors(action: str, *, token: str | None = None) -> Iterator[None]:
         action = plain(redact(action, [token]))
         reason = redact(reason, [token])
         raise HubError(f"Cannot {action}: {reason}.", hint) from error
+
+
+def not_reached(error: BaseException) -> bool:
+    """Whether the Hub gave no answer, or a fault of its own, so that the cache may serve."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    answered = isinstance(error, HfHubHTTPError) and error.response.status_code < 500
+    return not answered and explain(error) is not None
+
+
+def cached_folder(repo: str, revision: str | None) -> Path | None:
+    """Where the cache keeps a model at a revision; ``None`` where it has no config of it."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        config = hf_hub_download(repo, "config.json", revision=revision, local_files_only=True)
+    except LocalEntryNotFoundError:
+        return None
+    return Path(config).parent
 
 
 def explain(error: BaseException) -> tuple[str, str] | None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ngf_hub.errors import NgfHubError, ReportError
 from ngf_hub.report import REPORT_FILE, Report
+from ngf_hub.whole import ANOTHER, check_own, check_place, check_writable, written_whole
 
 if TYPE_CHECKING:
     from ngf_hub.adapters import Classifier
@@ -35,14 +33,7 @@ def check_output(folder: Path, kind: str = "purify", *, source: str | None = Non
     Raises:
         NgfHubError: It is such a place.
     """
-    another = "Give another --output."
-    shown, folder = folder, folder.resolve()
-    if folder.exists() and not folder.is_dir():
-        raise NgfHubError(f"{shown} is a file.", another)
-    if folder == Path.cwd() or folder in Path.cwd().parents or os.path.ismount(folder):
-        raise NgfHubError(f"{shown} cannot be replaced as a whole.", "Give a folder inside it.")
-    if source is not None and Path(source).exists() and folder == Path(source).resolve():
-        raise NgfHubError(f"{shown} is the model that is read.", another)
+    shown, folder = folder, check_place(folder, [source] if source is not None else [])
     if folder.is_dir() and any(folder.iterdir()):
         try:
             written = Report.read(folder)
@@ -52,18 +43,9 @@ def check_output(folder: Path, kind: str = "purify", *, source: str | None = Non
                 "Give another --output; nothing of others is overwritten.",
             ) from error
         if written.kind != kind:
-            raise NgfHubError(f"{shown} holds the result of `{written.kind}`.", another)
-        foreign = [entry.name for entry in folder.iterdir() if not _is_ours(entry)]
-        if foreign:
-            raise NgfHubError(
-                f"{shown} holds {foreign[0]!r}, which ngf-hub did not write.",
-                "Move it away, or give another --output.",
-            )
-    parent = folder.parent
-    while not parent.exists():
-        parent = parent.parent
-    if not os.access(parent, os.W_OK):
-        raise NgfHubError(f"{parent} cannot be written.", another)
+            raise NgfHubError(f"{shown} holds the result of `{written.kind}`.", ANOTHER)
+        check_own(shown, folder, _is_ours)
+    check_writable(folder.parent)
     return folder
 
 
@@ -83,30 +65,8 @@ def whole_folder(folder: Path, kind: str = "purify") -> Iterator[Path]:
     Raises:
         NgfHubError: The disk is full, or the place cannot be written.
     """
-    folder = check_output(folder, kind)
-    part = folder.with_name(f".{folder.name}.part-{os.getpid()}")
-    old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
-    new_parents = [parent for parent in folder.parents if not parent.exists()]
-    try:
-        part.mkdir(parents=True)
+    with written_whole(check_output(folder, kind)) as part:
         yield part
-        if folder.exists():
-            folder.rename(old)
-        part.rename(folder)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise NgfHubError(
-                f"The disk is full: {folder} was not written.", "Free space and run it again."
-            ) from error
-        raise NgfHubError(f"{folder} could not be written: {error.strerror or error}.") from error
-    finally:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-        for parent in new_parents:  # the deepest first; what holds a result stays
-            with suppress(OSError):
-                parent.rmdir()
 
 
 def write_output(

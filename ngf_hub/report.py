@@ -61,6 +61,19 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
 
+def write_part(part: Part, path: Path) -> Path:
+    """Write a part as JSON, beside its place and then renamed.
+
+    Tokens (an argument of the command line, say) are left out.
+    """
+    content = without_tokens(part.model_dump(mode="json"))
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    beside = path.with_suffix(".json.part")
+    beside.write_text(text + "\n", encoding="utf-8")
+    os.replace(beside, path)
+    return path
+
+
 class Rate(Part):
     """A share with its n and its 95 % Wilson interval."""
 
@@ -133,11 +146,11 @@ class ModelInfo(Part):
 
 
 class SplitInfo(Part):
-    """The images of one use."""
+    """The images of one use: they tune a model, judge one, or a scan looks at one with them."""
 
     split: str
     n: int
-    use: Literal["tune", "judge"]
+    use: Literal["tune", "judge", "scan"]
 
 
 class DataInfo(Part):
@@ -250,17 +263,8 @@ class Report(Part):
         return self.after or self.before
 
     def write(self, folder: Path) -> Path:
-        """Write ``report.json`` into ``folder``, beside its place and then renamed.
-
-        Tokens (an argument of the command line, say) are left out.
-        """
-        path = folder / REPORT_FILE
-        content = without_tokens(self.model_dump(mode="json"))
-        text = json.dumps(content, indent=2, ensure_ascii=False)
-        beside = path.with_suffix(".json.part")
-        beside.write_text(text + "\n", encoding="utf-8")
-        os.replace(beside, path)
-        return path
+        """Write ``report.json`` into ``folder``; see :func:`write_part`."""
+        return write_part(self, folder / REPORT_FILE)
 
     @classmethod
     def read(cls, folder: Path) -> Report:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
 from ngf_hub.errors import ReportError
-from ngf_hub.report import Cost, DataInfo, ModelInfo, Part, Provenance, Rate, without_tokens
+from ngf_hub.report import Cost, DataInfo, ModelInfo, Part, Provenance, Rate, write_part
 
 SCAN_FILE = "scan.json"
 SCAN_SCHEMA_VERSION = 1
@@ -72,9 +70,11 @@ class ScanReport(Part):
     Attributes:
         name: The Hub id or path, as the user gave it.
         commit: The commit hash of a Hub model.
-        verdict: ``backdoored``; ``unsafe files`` where it was not loaded since
-            that could run code; ``nothing found``; ``inconclusive`` where no
-            evidence could judge; ``failed`` where it could not be scanned.
+        verdict: ``backdoored``; ``unsafe files`` where one could run code, be it
+            beside weights in which nothing was found; ``nothing found``;
+            ``inconclusive`` where no evidence could judge, or the weights cannot be
+            loaded safely; ``failed`` where it could not be scanned.
+        summary: What led to the verdict, in one line for people.
         target: The suspected target class.
         p_value: The share of clean models on which the evidence together would
             be as strong, from the calibration on clean models.
@@ -88,6 +88,7 @@ class ScanReport(Part):
     name: str
     commit: str | None = None
     verdict: Verdict
+    summary: str = ""
     target: int | None = None
     target_name: str | None = None
     p_value: float | None = None
@@ -106,15 +107,15 @@ class ScanReport(Part):
         """Whether a user should not deploy the model."""
         return self.verdict in ("backdoored", "unsafe files")
 
+    @property
+    def unseen(self) -> bool:
+        """Whether nothing can be said of the model, since its weights were not looked at."""
+        refused = self.verdict == "inconclusive" and self.model is None
+        return refused or self.verdict == "failed"
+
     def write(self, folder: Path) -> Path:
-        """Write ``scan.json`` into ``folder``, beside its place and then renamed."""
-        path = folder / SCAN_FILE
-        content = without_tokens(self.model_dump(mode="json"))
-        text = json.dumps(content, indent=2, ensure_ascii=False)
-        beside = path.with_suffix(".json.part")
-        beside.write_text(text + "\n", encoding="utf-8")
-        os.replace(beside, path)
-        return path
+        """Write ``scan.json`` into ``folder``; see :func:`ngf_hub.report.write_part`."""
+        return write_part(self, folder / SCAN_FILE)
 
     @classmethod
     def read(cls, folder: Path) -> ScanReport:

@@ -17,7 +17,7 @@ from ngf_hub.evidence.collecting import make_kinds
 from ngf_hub.progress import Track, silent
 from ngf_hub.provenance import provenance
 from ngf_hub.scan_report import ScanReport
-from ngf_hub.scan_steps import (
+from ngf_hub.scans.steps import (
     Scanned,
     Tell,
     are_dangerous,

@@ -9,10 +9,10 @@ import torch
 
 from ngf_hub.evidence.base import Recovered
 from ngf_hub.report import Cost, Rate
-from ngf_hub.scan_output import Result, fill
 from ngf_hub.scan_report import Finding, RecoveredTrigger, ScanReport
-from ngf_hub.scan_samples import Samples
 from ngf_hub.scanning import Scanned
+from ngf_hub.scans.output import Result, fill
+from ngf_hub.scans.samples import Samples
 from ngf_hub.triggers import make_trigger
 
 from . import report_samples

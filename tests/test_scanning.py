@@ -13,10 +13,11 @@ from ngf_hub import scan
 from ngf_hub.data import PixelSet
 from ngf_hub.demo import untrained_classifier
 from ngf_hub.errors import DataError, ModelError, NgfHubError
-from ngf_hub.scan_formats.wording import sentence
 from ngf_hub.scan_report import ScanReport
 from ngf_hub.scanning import scan_model
+from ngf_hub.scans.formats.wording import sentence
 
+from .adapters.test_transformers import edit_weights, folder_of
 from .scan_kinds import (
     ALL,
     TARGET,
@@ -67,10 +68,12 @@ def test_evidence_that_stands_out_is_a_backdoor(classifier, images):
     found = by_kind(report)
     assert (found["corner"].status, found["quiet"].status) == ("flagged", "clear")
     assert report.model.num_classes == 10
-    assert (report.data.name, report.data.splits[0].n) == ("given in memory", 12)
+    (split,) = report.data.splits
+    assert (report.data.name, split.n, split.use) == ("given in memory", 12, "scan")
     assert set(report.cost.seconds) == {"corner", "quiet"}
     assert all(seconds > 0 for seconds in report.cost.seconds.values())
     assert found["quiet"].seconds > 0
+    assert report.summary == "corner points to class 3."
     assert report.provenance.seed == 0
     assert report.flagged
 
@@ -131,7 +134,9 @@ def test_a_kind_that_fails_is_told_and_the_others_go_on(classifier, kind, said, 
 
 
 def test_where_nothing_can_judge_it_says_so(classifier):
-    assert scan(classifier, kinds=["unfit"], device="cpu").verdict == "inconclusive"
+    report = scan(classifier, kinds=["unfit"], device="cpu")
+    assert (report.verdict, report.unseen) == ("inconclusive", False)
+    assert sentence(report) == report.summary == "No evidence could judge this model."
 
 
 def test_unknown_kinds_are_refused(classifier):
@@ -253,6 +258,19 @@ def test_the_files_are_looked_at_before_anything_is_loaded(folder, images):
     assert report.cost.seconds.keys() == {"files", "quiet"}
 
 
+def test_weights_that_the_model_does_not_use_are_told_with_the_files(tmp_path):
+    folder_of(tmp_path)
+    edit_weights(tmp_path, lambda tensors: tensors.update({"stray": torch.zeros(2)}))
+    report = scan(tmp_path, kinds=["quiet"], device="cpu")
+    files = by_kind(report)["files"]
+    told = "1 tensors of the file are not used by the model"
+    assert files.details["files"] == [
+        {"file": "model.safetensors", "reason": told, "severity": "unusual"}
+    ]
+    assert files.summary == f"nothing dangerous in 3 files; {told}"
+    assert files.status == "clear"
+
+
 class Evil:
     """A pickle of this would run a command."""
 
@@ -288,7 +306,7 @@ def test_a_dangerous_file_beside_safe_weights_is_flagged_too(copy, images):
     assert report.verdict == "unsafe files"
     assert report.model is not None
     assert by_kind(report)["quiet"].status == "clear"
-    assert "nothing stands out" in sentence(report)
+    assert "loaded safely. Nothing stands out from clean models in quiet." in sentence(report)
     backdoored = scan(copy, images, kinds=["corner"], device="cpu")
     assert backdoored.verdict == "backdoored"
     assert by_kind(backdoored)["files"].status == "flagged"
@@ -311,6 +329,17 @@ def test_weights_that_are_refused_and_not_dangerous_are_inconclusive(copy, image
     state = {"weight": torch.zeros(2), "when": datetime.date(2020, 1, 1)}
     torch.save(state, copy / "pytorch_model.bin")
     report = scan(copy, images, kinds=["quiet"], device="cpu")
-    assert report.verdict == "inconclusive"
-    assert not report.flagged
+    assert (report.verdict, report.flagged, report.unseen) == ("inconclusive", False, True)
     assert {found.status for found in report.findings} == {"not judged"}
+    assert report.summary.startswith("Nothing dangerous was found in the files, but the weights")
+    assert "datetime.date" in report.summary
+    assert sentence(report) == report.summary
+
+
+def test_torchscript_is_refused_and_not_called_dangerous(copy, images):
+    (copy / "model.safetensors").unlink()
+    network = torch.jit.trace(nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), torch.rand(1, 3, 2, 2))
+    torch.jit.save(network, copy / "pytorch_model.bin")
+    report = scan(copy, images, kinds=["quiet"], device="cpu")
+    assert (report.verdict, report.unseen) == ("inconclusive", True)
+    assert "TorchScript" in report.summary

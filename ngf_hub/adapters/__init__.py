@@ -24,7 +24,7 @@ from ngf_hub.adapters.preprocessing import ChannelNormalise, Preprocessing
 from ngf_hub.adapters.timm import TimmClassifier
 from ngf_hub.adapters.transformers import TransformersClassifier
 from ngf_hub.errors import HubError, ModelError, NgfHubError
-from ngf_hub.hub import is_hub_id
+from ngf_hub.source import locate
 from ngf_hub.text import plain
 
 __all__ = [
@@ -49,7 +49,6 @@ FAMILIES: tuple[type[Classifier], ...] = (
     TransformersClassifier,
     ModuleClassifier,
 )
-_HUB_PREFIXES = ("hf-hub:", "hf_hub:")
 
 
 def load_model(
@@ -92,7 +91,7 @@ def load_model(
         family = next(family for family in FAMILIES if family.claims_module(source))
         classifier = family.from_module(source, options)
     else:
-        files = _open(str(source), revision, token, trust_remote_code)
+        files = _open(source, revision, token, trust_remote_code)
         claiming = [family for family in FAMILIES if family.claims_config(files.config)]
         if not claiming:
             raise ModelError(
@@ -104,31 +103,17 @@ def load_model(
     return classifier
 
 
-def _open(source: str, revision: str | None, token: str | None, code: bool) -> ModelFiles:
-    """The repository or folder that a string names."""
-    prefix = next((p for p in _HUB_PREFIXES if source.startswith(p)), None)
-    name = source.removeprefix(prefix or "local-dir:")
-    path = Path(name).expanduser()
-    if prefix is None and name and path.is_dir():
-        return open_folder(path)
-    if prefix is None and path.is_file():
-        raise ModelError(
-            f"{plain(name)} is a file.", "Give the folder that it lies in, with its config.json."
-        )
-    if prefix is not None and "@" in name:
-        name, _, named = name.partition("@")
-        revision = revision or named
-    if not is_hub_id(name) or source.startswith("local-dir:"):
-        raise HubError(
-            f"{plain(name)!r} is neither a folder here nor the id of a Hub repository.",
-            "Give org/model, or the path of a folder.",
-        )
+def _open(source: str | Path, revision: str | None, token: str | None, code: bool) -> ModelFiles:
+    """The files of the repository or folder that a text names."""
+    place = locate(source, revision=revision)
+    if isinstance(place, Path):
+        return open_folder(place)
     try:
-        return open_hub(name, revision=revision, token=token, code=code)
+        return open_hub(place.repo, revision=place.revision, token=token, code=code)
     except HubError as error:
-        if "/" not in name and "no such repository" in error.message:
+        if "/" not in place.repo and "no such repository" in error.message:
             raise HubError(
-                error.message, f"Perhaps timm/{name}.…? Ids have the form org/model."
+                error.message, f"Perhaps timm/{place.repo}.…? Ids have the form org/model."
             ) from error
         raise
 

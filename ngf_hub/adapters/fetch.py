@@ -16,7 +16,7 @@ from typing import Any
 from ngf_hub.adapters.base import ModelSource
 from ngf_hub.adapters.weights import Weights, read_weights
 from ngf_hub.errors import ModelError
-from ngf_hub.hub import explain, hub_errors
+from ngf_hub.hub import cached_folder, hub_errors, not_reached
 from ngf_hub.text import plain
 
 CONFIG = "config.json"
@@ -65,7 +65,7 @@ class ModelFiles:
             ModelError: There are none, or they are broken.
             UnsafeFileError: There is only a pickle, and it is refused.
         """
-        names = self._choose()
+        names = self.choose()
         if self._online:
             self.folder = _download(self.name, self.commit, names, self._token)
         weights = read_weights([self.folder / name for name in names])
@@ -88,8 +88,13 @@ class ModelFiles:
             notes=(*self.notes, *weights.notes, *notes),
         )
 
-    def _choose(self) -> list[str]:
-        """The names of the files that make up the checkpoint."""
+    def choose(self) -> list[str]:
+        """The names of the files that make up the checkpoint, which are not fetched yet.
+
+        Raises:
+            HubError: An index of shards cannot be fetched.
+            ModelError: There is no checkpoint, or there are several.
+        """
         for known, ending in ((_SAFE, (".safetensors",)), (_PICKLED, _PICKLE_ENDINGS)):
             for name in known:
                 if self.has(name):
@@ -168,17 +173,15 @@ def open_hub(
         ModelError: It holds no readable config.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
 
     with hub_errors(f"fetch model {repo}", token=token):
         try:
             info = HfApi(token=token).model_info(repo, revision=revision, files_metadata=True)
         except Exception as error:
-            answered = isinstance(error, HfHubHTTPError) and error.response.status_code < 500
-            cached = None if answered else _cached(repo, revision)
-            if cached is None or explain(error) is None:
+            folder = cached_folder(repo, revision) if not_reached(error) else None
+            if folder is None:
                 raise
-            return cached
+            return _cached(repo, folder)
     siblings = info.siblings or []
     names = tuple(sibling.rfilename for sibling in siblings)
     commit = info.sha
@@ -214,16 +217,8 @@ def _download(repo: str, revision: str | None, names: Iterable[str], token: str 
     return folder
 
 
-def _cached(repo: str, revision: str | None) -> ModelFiles | None:
-    """What the cache holds of a repository that cannot be asked for, if anything."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        config = hf_hub_download(repo, CONFIG, revision=revision, local_files_only=True)
-    except LocalEntryNotFoundError:
-        return None
-    folder = Path(config).parent
+def _cached(repo: str, folder: Path) -> ModelFiles:
+    """What the cache holds of a repository that cannot be asked for."""
     names = tuple(
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
     )

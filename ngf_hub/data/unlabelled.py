@@ -76,7 +76,7 @@ def load_unlabelled(
         config=source.layout.config if source.layout.config != "default" else None,
         image_column=drawn.columns.image,
         licence=source.layout.licence,
-        splits=[SplitInfo(split=split, n=len(images), use="judge")],
+        splits=[SplitInfo(split=split, n=len(images), use="scan")],
         notes=notes,
     )
     return images, info

@@ -10,18 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ngf_hub.errors import HubError, ModelError
-from ngf_hub.hub import explain, hub_errors, is_hub_id
-from ngf_hub.paths import existing
-from ngf_hub.text import plain
+from ngf_hub.errors import ModelError
+from ngf_hub.hub import cached_folder, hub_errors, not_reached
+from ngf_hub.paths import files_below
+from ngf_hub.source import locate
 
-_HUB_PREFIXES = ("hf-hub:", "hf_hub:")
-_LOCAL_PREFIX = "local-dir:"
 # Fetched at once, since the header of most safetensors files is shorter.
 _FIRST_BYTES = 1 << 17
 _TIMEOUT_S = 30.0
-# Git's own, and what huggingface_hub keeps beside what it downloaded.
-_SKIPPED = (".git", ".cache")
 
 
 @dataclass
@@ -81,25 +77,10 @@ def open_files(
         HubError: It is neither, or the repository cannot be asked for.
         ModelError: It is a file.
     """
-    text = str(source)
-    prefix = next((p for p in _HUB_PREFIXES if text.startswith(p)), None)
-    name = text.removeprefix(prefix or _LOCAL_PREFIX)
-    path = existing(name) if prefix is None and name else None
-    if path is not None and path.is_dir():
-        return FolderFiles(name=text, sizes=_sizes(path), folder=path)
-    if path is not None:
-        raise ModelError(
-            f"{plain(name)} is a file.", "Give the folder that it lies in, with its config.json."
-        )
-    if prefix is not None and "@" in name:
-        name, _, named = name.partition("@")
-        revision = revision or named
-    if not is_hub_id(name) or text.startswith(_LOCAL_PREFIX):
-        raise HubError(
-            f"{plain(name)!r} is neither a folder here nor the id of a Hub repository.",
-            "Give org/model, or the path of a folder.",
-        )
-    return _open_hub(name, revision, token)
+    place = locate(source, revision=revision)
+    if isinstance(place, Path):
+        return FolderFiles(name=str(source), sizes=_sizes(place), folder=place)
+    return _open_hub(place.repo, place.revision, token)
 
 
 @dataclass
@@ -187,7 +168,6 @@ class HubFiles(RepositoryFiles):
 def _open_hub(repo: str, revision: str | None, token: str | None) -> RepositoryFiles:
     """A Hub repository; what the cache holds of it where the Hub is not reached."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
 
     with hub_errors(f"fetch model {repo}", token=token):
         try:
@@ -195,11 +175,10 @@ def _open_hub(repo: str, revision: str | None, token: str | None) -> RepositoryF
                 repo, revision=revision, files_metadata=True, securityStatus=True
             )
         except Exception as error:
-            answered = isinstance(error, HfHubHTTPError) and error.response.status_code < 500
-            cached = None if answered else _cached(repo, revision)
-            if cached is None or explain(error) is None:
+            folder = cached_folder(repo, revision) if not_reached(error) else None
+            if folder is None:
                 raise
-            return cached
+            return _cached(repo, folder)
     files = HubFiles(name=repo, sizes={}, commit=info.sha, token=token)
     for sibling in info.siblings or []:
         size = sibling.lfs.size if sibling.size is None and sibling.lfs else sibling.size
@@ -212,15 +191,7 @@ def _open_hub(repo: str, revision: str | None, token: str | None) -> RepositoryF
     return files
 
 
-def _cached(repo: str, revision: str | None) -> RepositoryFiles | None:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        config = hf_hub_download(repo, "config.json", revision=revision, local_files_only=True)
-    except LocalEntryNotFoundError:
-        return None
-    folder = Path(config).parent
+def _cached(repo: str, folder: Path) -> RepositoryFiles:
     note = (
         "the Hub was not asked: only the files in the cache were looked at, "
         "and its own security status is not known"
@@ -231,15 +202,7 @@ def _cached(repo: str, revision: str | None) -> RepositoryFiles | None:
 
 
 def _sizes(folder: Path) -> dict[str, int]:
-    """Every file below a folder, without those that other tools keep there."""
-    sizes = {}
-    for here, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name not in _SKIPPED)
-        for name in sorted(names):
-            path = Path(here) / name
-            if path.is_file():
-                sizes[path.relative_to(folder).as_posix()] = path.stat().st_size
-    return sizes
+    return {name: path.stat().st_size for name, path in files_below(folder)}
 
 
 def _weights(
@@ -263,7 +226,7 @@ def _weights(
         _online=folder is None,
     )
     try:
-        return files._choose()
+        return files.choose()
     # None, or several: loading says so by itself, and reads none of them.
     except ModelError:
         return []

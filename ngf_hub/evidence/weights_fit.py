@@ -8,12 +8,15 @@ note tensors of the file that the model does not use (:func:`from_loading`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from ngf_hub.evidence.files import FileFinding
 from ngf_hub.evidence.safetensors_header import Header
 from ngf_hub.text import plain
+
+if TYPE_CHECKING:
+    from ngf_hub.adapters import ModelSource
 
 # Parts of names that timm, torchvision and transformers give to what makes the logits.
 _HEADS = {
@@ -39,15 +42,16 @@ def check_fit(
     return found
 
 
-def from_loading(notes: Iterable[str]) -> list[FileFinding]:
+def from_loading(source: ModelSource) -> list[FileFinding]:
     """What the adapters noted of weights that the model does not use.
 
     Args:
-        notes: :attr:`ngf_hub.adapters.ModelSource.notes` of the loaded model.
+        source: Where the loaded model came from.
     """
+    file = next(iter(source.files), "config.json")
     return [
-        FileFinding("config.json", plain(note), "unusual")
-        for note in notes
+        FileFinding(plain(file, 160), plain(note), "unusual")
+        for note in source.notes
         if "not used by the model" in note
     ]
 

@@ -1,11 +1,13 @@
 """``ngf-hub scan`` on a real Hub: one model and many, formats, outputs, what is kept, bad input."""
 
+import datetime
 import json
 import pickle
 import subprocess
 import sys
 
 import pytest
+import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -37,6 +39,10 @@ def made(local_hub, tmp_path_factory):
     local_hub.add_repo("acme/evil", folder=evil)
     local_hub.flag_unsafe("acme/evil", "pytorch_model.bin")
     weights = load_file(good / "model.safetensors")
+    refused = root / "refused"
+    refused.mkdir()
+    (refused / "config.json").write_text((good / "config.json").read_text())
+    torch.save({**weights, "when": datetime.date(2020, 1, 1)}, refused / "pytorch_model.bin")
     nan = root / "nan"
     nan.mkdir()
     (nan / "config.json").write_text((good / "config.json").read_text())
@@ -87,6 +93,7 @@ def results(made, environment):
         "folder": ["scan", "good", *QUIET, "--json"],
         "evil": ["scan", "acme/evil", *QUIET, "--output", "evil.sarif"],
         "inconclusive": ["scan", "good", "--evidence", "unfit", "--device", "cpu"],
+        "refused": ["scan", "refused", *QUIET],
         "list": ["scan", "--from-file", "list.txt", *data, "--output", "many", "--output",
                  "many.sarif"],
         "list again": ["scan", "--from-file", "list.txt", *data, "--json"],
@@ -133,7 +140,7 @@ def test_one_model(results, made):
     report = json.loads((made / "out" / "scan.json").read_text())
     assert report["name"] == "painter/one"
     assert len(report["commit"]) == 40
-    assert report["data"]["splits"] == [{"split": "train", "n": 12, "use": "judge"}]
+    assert report["data"]["splits"] == [{"split": "train", "n": 12, "use": "scan"}]
     assert {"scan.html", "scan.json", "trigger", "triggers"} == {
         path.name for path in (made / "out").iterdir()
     }
@@ -200,6 +207,15 @@ def test_inconclusive_is_no_error(results):
     assert results["inconclusive"]["code"] == 0
     assert "inconclusive" in results["inconclusive"]["out"]
     assert "It has no convolution." in results["inconclusive"]["out"]
+
+
+def test_weights_that_cannot_be_loaded_safely_are_no_pass(results):
+    done = results["refused"]
+    assert done["code"] == 2
+    assert "inconclusive" in done["out"]
+    (line,) = [line for line in done["err"].splitlines() if line.startswith("Error: ")]
+    assert "refused: Nothing dangerous was found in the files, but the weights" in line
+    assert "datetime.date" in line
 
 
 def test_a_list_with_failures(results, made):
@@ -271,7 +287,7 @@ REFUSED = {
     "unknown revision": "no such revision",
     "output of others": "not empty",
     "file of others": "no scan wrote it",
-    "the model itself": "is a model that is read",
+    "the model itself": "is the model that is read",
     "unknown dataset": "no-images",
     "unknown split": "dev",
     "empty dataset": "empty",
@@ -293,8 +309,8 @@ def test_one_line_says_what_is_wrong(name, results):
 def test_nothing_was_written_that_was_not_asked_for(results, made):
     names = {path.name for path in made.iterdir()}
     assert names == {
-        "good", "evil", "nan", "empty", "classes", "flat", "list.txt", "blank.txt", "binary.txt",
-        "out", "one.html", "evil.sarif", "many", "many.sarif",
+        "good", "evil", "refused", "nan", "empty", "classes", "flat", "list.txt", "blank.txt",
+        "binary.txt", "out", "one.html", "evil.sarif", "many", "many.sarif",
     }  # fmt: skip
     assert {path.name for path in (made / "good").iterdir()} == {
         "config.json", "model.safetensors",

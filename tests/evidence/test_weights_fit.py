@@ -1,5 +1,7 @@
 """Headers against the config."""
 
+from ngf_hub.adapters import ModelSource
+from ngf_hub.evidence.files import FileFinding
 from ngf_hub.evidence.safetensors_header import Header, TensorInfo
 from ngf_hub.evidence.weights_fit import check_fit, from_loading
 
@@ -58,7 +60,7 @@ def test_an_index_that_contradicts_its_files():
 
 
 def test_what_loading_tells():
-    notes = ["3 tensors of the file are not used by the model", "read from the cache"]
-    (finding,) = from_loading(notes)
-    assert finding.reason == notes[0]
-    assert finding.severity == "unusual"
+    notes = ("3 tensors of the file are not used by the model", "read from the cache")
+    (finding,) = from_loading(ModelSource("acme/net", files={"net.bin": "0" * 64}, notes=notes))
+    assert finding == FileFinding("net.bin", notes[0], "unusual")
+    assert from_loading(ModelSource("acme/net")) == []

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from ngf_hub import __version__
 from ngf_hub.evidence.collecting import duration
 from ngf_hub.report import without_tokens
-from ngf_hub.scan_formats.wording import (
+from ngf_hub.scan_report import Finding, ScanReport
+from ngf_hub.scans.formats.wording import (
     VERDICTS,
     class_text,
     confidence,
@@ -24,17 +25,17 @@ from ngf_hub.scan_formats.wording import (
     hub_security,
     is_suspect,
     model_url,
+    notes_of,
     p_text,
     sentence,
     summary,
     suspected,
 )
-from ngf_hub.scan_pictures import MASK, MOST_SAMPLES, PATTERN, SAMPLES
-from ngf_hub.scan_report import Finding, ScanReport
+from ngf_hub.scans.pictures import MASK, MOST_SAMPLES, PATTERN, SAMPLES
 from ngf_hub.text import plain
 
 if TYPE_CHECKING:
-    from ngf_hub.scan_output import Result
+    from ngf_hub.scans.output import Result
 
 TEMPLATE = "scan.html.jinja"
 _LARGEST_PICTURE = 2**21
@@ -91,7 +92,7 @@ def _model(number: int, result: Result, alone: bool) -> dict[str, Any]:
         # The page of a long list would grow large with the best guesses at clean models.
         "triggers": _triggers(report, result.folder if alone or is_suspect(report) else None),
         "facts": _facts(report),
-        "notes": [plain(note, 400) for note in _notes(report)],
+        "notes": [plain(note, 400) for note in notes_of(report)],
     }
 
 
@@ -170,12 +171,3 @@ def _facts(report: ScanReport) -> list[tuple[str, str]]:
         facts.append(("seed", str(origin.seed)))
         facts.append(("command", " ".join(origin.command)))
     return [(name, plain(value, 300)) for name, value in facts if value]
-
-
-def _notes(report: ScanReport) -> list[str]:
-    notes = list(report.warnings)
-    if report.model is not None:
-        notes += report.model.notes
-    if report.data is not None:
-        notes += report.data.notes
-    return notes

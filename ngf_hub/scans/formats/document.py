@@ -12,7 +12,7 @@ from ngf_hub.report import without_tokens
 from ngf_hub.scan_report import SCAN_SCHEMA_VERSION
 
 if TYPE_CHECKING:
-    from ngf_hub.scan_output import Result
+    from ngf_hub.scans.output import Result
 
 
 def render_document(results: Sequence[Result]) -> str:

@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ngf_hub.scan_formats.document import render_document
-from ngf_hub.scan_formats.page import render_page
-from ngf_hub.scan_formats.sarif import render_sarif
+from ngf_hub.scans.formats.document import render_document
+from ngf_hub.scans.formats.page import render_page
+from ngf_hub.scans.formats.sarif import render_sarif
 
 if TYPE_CHECKING:
-    from ngf_hub.scan_output import Result
+    from ngf_hub.scans.output import Result
 
 FORMATS = {"json": render_document, "sarif": render_sarif, "html": render_page}
 

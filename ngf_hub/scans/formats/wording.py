@@ -22,24 +22,26 @@ _SENTENCES = {
     "backdoored": "The model behaves as one with a backdoor.",
     "unsafe files": "Files of it could run code when they are loaded.",
     "inconclusive": "No evidence could judge this model.",
-    "nothing found": "Nothing stands out from clean models. That is no proof that there is none.",
+    "nothing found": "Nothing stands out from clean models.",
 }
+_NO_PROOF = "That is no proof that there is no backdoor."
 
 
 def sentence(report: ScanReport) -> str:
-    """What the verdict means."""
+    """What the verdict means, and what led to it."""
     if report.verdict == "failed":
         return f"It could not be scanned: {report.error}"
     said = _SENTENCES[report.verdict]
     if report.verdict == "backdoored" and report.target is not None:
         said = f"{said[:-1]} that leads to class {suspected(report)}."
-    if report.verdict == "unsafe files":
-        said += " " + (
-            "The model was not loaded."
-            if report.model is None
-            else "In the weights, which were loaded safely, nothing stands out."
-        )
-    return said
+    if report.verdict == "unsafe files" and report.model is not None:
+        said += " The weights were loaded safely."
+    # Of these two the summary says more than the verdict's own sentence does.
+    if report.summary and report.verdict in ("inconclusive", "nothing found"):
+        said = report.summary
+    elif report.summary:
+        said += f" {report.summary}"
+    return f"{said} {_NO_PROOF}" if report.verdict == "nothing found" else said
 
 
 def is_suspect(report: ScanReport) -> bool:
@@ -81,6 +83,16 @@ def file_entries(finding: Finding) -> list[tuple[str, str, str]]:
         for entry in (entries if isinstance(entries, list) else [])
         if isinstance(entry, dict)
     ]
+
+
+def notes_of(report: ScanReport) -> list[str]:
+    """What a reader should know: of the scan, the model and the images."""
+    notes = list(report.warnings)
+    if report.model is not None:
+        notes += report.model.notes
+    if report.data is not None:
+        notes += report.data.notes
+    return notes
 
 
 def suspected(report: ScanReport) -> str:

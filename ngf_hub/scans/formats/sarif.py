@@ -17,12 +17,12 @@ from urllib.parse import quote, urlsplit
 
 from ngf_hub import __version__
 from ngf_hub.report import without_tokens
-from ngf_hub.scan_formats.wording import file_entries, model_url, p_text, sentence, suspected
 from ngf_hub.scan_report import Finding, ScanReport
+from ngf_hub.scans.formats.wording import file_entries, model_url, p_text, sentence, suspected
 from ngf_hub.text import plain
 
 if TYPE_CHECKING:
-    from ngf_hub.scan_output import Result
+    from ngf_hub.scans.output import Result
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 VERDICT = "verdict"
@@ -55,7 +55,7 @@ def render_sarif(results: Sequence[Result]) -> str:
     reports = [result.report for result in results]
     kinds = [VERDICT, *dict.fromkeys(f.kind for report in reports for f in report.findings)]
     found = [entry for report in reports for entry in _results(report, kinds)]
-    failures = [report for report in reports if report.verdict == "failed"]
+    failures = [report for report in reports if report.unseen]
     run = {
         "tool": {
             "driver": {
@@ -101,10 +101,9 @@ def _results(report: ScanReport, kinds: Sequence[str]) -> list[dict[str, Any]]:
     for finding in report.findings:
         if finding.status == "flagged":
             level = _level(report, finding)
-            dangerous = [entry for entry in file_entries(finding) if entry[2] == "dangerous"]
-            files: list[tuple[str, str, str] | None] = [*dangerous] or [None]
             results += [
-                _result(report, kinds, finding.kind, level, finding, file) for file in files
+                _result(report, kinds, finding.kind, level, finding, file)
+                for file in _dangerous_files(finding) or [None]
             ]
     strong = any(entry["level"] == "error" for entry in results)
     if report.flagged and not strong:
@@ -112,6 +111,15 @@ def _results(report: ScanReport, kinds: Sequence[str]) -> list[dict[str, Any]]:
     elif report.verdict == "inconclusive":
         results.append(_result(report, kinds, VERDICT, "note"))
     return results
+
+
+def _dangerous_files(finding: Finding) -> list[tuple[str, str] | None]:
+    """The files that are dangerous, each once with all reasons."""
+    reasons: dict[str, list[str]] = {}
+    for file, reason, severity in file_entries(finding):
+        if severity == "dangerous":
+            reasons.setdefault(file, []).append(reason)
+    return [(file, "; ".join(why)) for file, why in reasons.items()]
 
 
 def _level(report: ScanReport, finding: Finding) -> str:
@@ -126,7 +134,7 @@ def _result(
     kind: str,
     level: str,
     finding: Finding | None = None,
-    file: tuple[str, str, str] | None = None,
+    file: tuple[str, str] | None = None,
 ) -> dict[str, Any]:
     name, url = plain(report.name), model_url(report)
     said = [f"{name}: {sentence(report)}"]
