@@ -1,9 +1,11 @@
 """Measures every kind of evidence on the zoo's clean models and writes the scan's calibration.
 
-    NGF_HUB_SHARED=... python -m benchmarks.calibrate --zoo DIR [--images 300] [--seeds 2]
+    NGF_HUB_SHARED=... python -m benchmarks.calibrate --zoo DIR [--images 300] [--seeds 1]
 
-Only models of role ``calibration`` are looked at, never those that judge. What
-was measured before is not measured again (see :mod:`benchmarks.zoo_evidence`).
+All clean models are looked at, of both roles; whoever judges a clean model by them
+leaves it out (:meth:`Calibration.without`). What was measured before is not measured
+again (see :mod:`benchmarks.zoo_evidence`).
+A scan has one seed, so one seed a model gives the right spread; more refine it.
 """
 
 from __future__ import annotations
@@ -38,13 +40,13 @@ def statistics(
     return values
 
 
-def measure_models(folders: Sequence[Path], images: int, seeds: int) -> Calibration:
+def measure_models(
+    folders: Sequence[Path], images: int, seeds: int, kinds: Sequence[str]
+) -> Calibration:
     """The calibration from some clean models."""
-    kinds = list(make_kinds())
     models = []
     for folder in folders:
         _, _, meta = load_zoo_model(folder)
-        assert meta["role"] == "calibration"
         assert meta["attack"] is None
         print(folder.name, flush=True)
         models.append(
@@ -104,15 +106,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--zoo", type=Path, required=True)
     parser.add_argument("--images", type=int, default=300)
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--kinds", nargs="+", help="only these; the others are then not judged")
     parser.add_argument("--output", type=Path, default=PACKAGED)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    folders = zoo_folders(arguments.zoo, role="calibration", backdoored=False)
+    folders = zoo_folders(arguments.zoo, backdoored=False)
     if not folders:
-        raise SystemExit(f"There are no finished calibration models in {arguments.zoo}.")
-    calibration = measure_models(folders, arguments.images, arguments.seeds)
+        raise SystemExit(f"There are no finished clean models in {arguments.zoo}.")
+    kinds = list(make_kinds(arguments.kinds))
+    calibration = measure_models(folders, arguments.images, arguments.seeds, kinds)
     calibration.write(arguments.output)
     describe(calibration)
 

@@ -2,10 +2,11 @@
 
     NGF_HUB_SHARED=... python -m benchmarks.scan_zoo --zoo DIR [--images 300] [--seed 0]
 
-The zoo's models of role ``judge`` are judged with the packaged calibration, which
-knows none of them. Intervals are 95 % percentile intervals of 2,000 bootstrap
-samples of the clean and of the backdoored models. What was measured before is not
-measured again (see :mod:`benchmarks.zoo_evidence`).
+Every model is judged with the packaged calibration; a clean one that it was made
+with is left out of it, so that none vouches for itself. Intervals are 95 %
+percentile intervals of 2,000 bootstrap samples of the clean and of the backdoored
+models. What was measured before is not measured again (see
+:mod:`benchmarks.zoo_evidence`).
 """
 
 from __future__ import annotations
@@ -67,15 +68,17 @@ class Judged:
         return None
 
 
-def judge_models(zoo: Path, look: Look, calibration: Calibration) -> list[Judged]:
-    """Every finished judging model."""
+def judge_models(
+    zoo: Path, look: Look, calibration: Calibration, kinds: Sequence[str]
+) -> list[Judged]:
+    """Every finished model, clean ones by a calibration that leaves them out."""
     judged = []
-    for folder in zoo_folders(zoo, role="judge"):
+    for folder in zoo_folders(zoo):
         classifier, _, meta = load_zoo_model(folder)
-        findings = findings_of(folder, look, list(make_kinds()))
+        findings = findings_of(folder, look, list(kinds))
         judgement = judge(
             findings,
-            calibration,
+            calibration.without(folder.name),
             with_images=look.images > 0,
             classes=classifier.num_classes,
         )
@@ -176,17 +179,19 @@ def main() -> None:
     parser.add_argument("--zoo", type=Path, required=True)
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kinds", nargs="+", help="only these")
     parser.add_argument("--calibration", type=Path, default=PACKAGED)
     parser.add_argument("--figure", type=Path, default=FIGURE)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    kinds = list(make_kinds(arguments.kinds))
     calibration = Calibration.read(arguments.calibration)
     for images in dict.fromkeys((arguments.images, 0)):
         print(f"\n## With {images} clean images\n" if images else "\n## Without data\n")
-        judged = judge_models(arguments.zoo, Look(images, arguments.seed), calibration)
+        judged = judge_models(arguments.zoo, Look(images, arguments.seed), calibration, kinds)
         if not judged:
-            raise SystemExit(f"There are no finished judging models in {arguments.zoo}.")
+            raise SystemExit(f"There are no finished models in {arguments.zoo}.")
         report(judged)
         if images:
             plot(judged, arguments.figure)

@@ -13,7 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -52,12 +52,14 @@ def findings_of(folder: Path, look: Look, kinds: list[str]) -> list[Finding]:
     for name, evidence in make_kinds(kinds).items():
         if look.images == 0 and evidence.needs_images:
             continue
-        path = _cached(folder, name, look)
+        # What uses none finds the same with and without.
+        own = look if getattr(evidence, "uses_images", True) else replace(look, images=0)
+        path = _cached(folder, name, own)
         if not path.is_file():
             if loaded is None:
                 classifier, _, meta = load_zoo_model(folder)
                 loaded = classifier, meta
-            found = _collect(name, evidence, *loaded, look)
+            found = _collect(name, evidence, *loaded, own)
             _write(path, [finding.model_dump(mode="json") for finding in found])
         content = json.loads(path.read_text(encoding="utf-8"))
         findings += [Finding.model_validate(entry) for entry in content]

@@ -33,15 +33,12 @@ FEWEST_CLASSES = 4
 """Fewer have no spread to stand out from."""
 MOST_CLASSES = 64
 """Up to so many classes are all searched; of more, those that screening leaves."""
-FINALISTS = 16
-"""How many of the most suspicious of the screening are searched, and how many others at random."""
+FINALISTS = 12
+"""How many of the largest margins of the screening are searched, and how many others at random."""
 SEARCHES: tuple[Ascent | SparseAscent, ...] = (Ascent(), SparseAscent())
-SCREENINGS: tuple[Ascent | SparseAscent, ...] = (
-    Ascent(starts=1, steps=5),
-    SparseAscent(backgrounds=1, steps=8),
-)
-MOST_SUSPICIOUS = 300.0
-"""The statistic is at most this, where a p-value is zero within rounding."""
+SCREENING = Ascent(starts=1, steps=3)
+P_VALUE_RANGE = (1e-300, 0.9)
+"""P-values are brought into this before they become standard deviations."""
 
 
 def outlier_p_value(values: Sequence[float]) -> float:
@@ -67,6 +64,14 @@ def outlier_p_value(values: Sequence[float]) -> float:
         return 0.0
     standard = (largest - mean) / (spread * math.sqrt(1 + 1 / count))
     return min(1.0, len(values) * float(t.sf(standard, count - 1)))
+
+
+def standard_deviations(p_value: float) -> float:
+    """How many standard deviations above the mean a normal value with this p-value lies."""
+    from scipy.stats import norm
+
+    lowest, highest = P_VALUE_RANGE
+    return float(norm.isf(min(max(p_value, lowest), highest)))
 
 
 def gamma_p_value(margins: Sequence[float]) -> float | None:
@@ -100,8 +105,7 @@ def cost(classifier: Classifier) -> int:
     search = sum(search.images for search in SEARCHES)
     if classes <= MOST_CLASSES:
         return classes * search
-    screening = sum(search.images for search in SCREENINGS)
-    return classes * screening + len(SEARCHES) * FINALISTS * search
+    return classes * SCREENING.images + 2 * FINALISTS * search
 
 
 @register
@@ -111,6 +115,7 @@ class Margin(Evidence):
     name = "margin"
     citation = "Wang, Xiang, Miller & Kesidis, IEEE S&P 2024, arXiv 2205.06900"
     needs_images = False
+    uses_images = False
 
     def collect(self, case: Case) -> Collected:
         """One finding.
@@ -124,7 +129,7 @@ class Margin(Evidence):
             return Collected([Finding(kind=self.name, summary=reason)])
         classes = torch.arange(count)
         if count > MOST_CLASSES:
-            classes = _finalists([_search(case, classes, s) for s in SCREENINGS], case.seed)
+            classes = _finalists(_search(case, classes, SCREENING), case.seed)
         found = [_search(case, classes, search) for search in SEARCHES]
         return Collected([_finding(classes, found, count)])
 
@@ -149,16 +154,13 @@ def _search(case: Case, classes: Tensor, search: Ascent | SparseAscent) -> Tenso
     return maximum_margins(case, classes, search).amax(1)
 
 
-def _finalists(screened: Sequence[Tensor], seed: int) -> Tensor:
-    """The classes with the largest margins of each screening, and as many others at random."""
-    share = FINALISTS // len(screened)
-    chosen = torch.cat([margins.topk(share).indices for margins in screened]).unique()
-    rest = torch.ones(len(screened[0]), dtype=torch.bool)
-    rest[chosen] = False
-    others = rest.nonzero().squeeze(1)
+def _finalists(screened: Tensor, seed: int) -> Tensor:
+    """The classes with the largest margins, and as many of the others at random."""
+    order = screened.argsort(descending=True)
+    first, others = order[:FINALISTS], order[FINALISTS:]
     generator = torch.Generator().manual_seed(seed)
-    drawn = others[torch.randperm(len(others), generator=generator)]
-    return torch.cat([chosen, drawn[: 2 * FINALISTS - len(chosen)]]).sort().values
+    drawn = torch.randperm(len(others), generator=generator)[:FINALISTS]
+    return torch.cat([first, others[drawn]]).sort().values
 
 
 def _finding(classes: Tensor, found: Sequence[Tensor], num_classes: int) -> Finding:
@@ -166,13 +168,13 @@ def _finding(classes: Tensor, found: Sequence[Tensor], num_classes: int) -> Find
     dense, sparse = (margins.tolist() for margins in found)
     p_values = [outlier_p_value(values) for values in (dense, sparse)]
     first = p_values.index(min(p_values))
-    statistic = min(MOST_SUSPICIOUS, -math.log10(max(p_values[first], 1e-300)))
+    statistic = standard_deviations(p_values[first])
     target = int(classes[found[first].argmax()])
     *_, second, largest = sorted((dense, sparse)[first])
     inputs = ("an image", "a small pattern")[first]
     summary = (
         f"The largest margin that {inputs} can give a class is {largest:.3g}, "
-        f"of class {target}; the next class's is {second:.3g}."
+        f"of class {target}; the next class's is {second:.3g} ({statistic:.1f} σ)."
     )
     details = {
         "classes": classes.tolist(),

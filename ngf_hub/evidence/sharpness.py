@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
     from ngf_hub.adapters import Classifier
 
 IMAGES = 64
-TRACE_PRODUCTS = 6
-LANCZOS_PRODUCTS = 6
+TRACE_PRODUCTS = 4
+LANCZOS_PRODUCTS = 5
 PASSES = 4
 """A product with the GGN costs about as much as so many forward passes."""
 MOST_OPERATIONS = 5e12
@@ -83,7 +85,8 @@ def curvature(
     try:
         operator = _operator(network, parameters, batches)
         blocks = torch.zeros(len(parameters), dtype=torch.float64)
-        with sdpa_kernel(SDPBackend.MATH):  # fused attention has no forward derivative
+        # Fused attention has no forward derivative.
+        with _without_deprecation(), sdpa_kernel(SDPBackend.MATH):
             for _ in range(trace_products):
                 signs = [_signs(parameter, generator) for parameter in parameters]
                 products = operator @ signs
@@ -110,10 +113,22 @@ def curvature(
     return result
 
 
+@contextmanager
+def _without_deprecation() -> Iterator[None]:
+    """Without the warning of ``torch.jit.script``.
+
+    What curvlinops imports calls it, and so does PyTorch before its first forward derivative.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r".*torch\.jit\.script", FutureWarning)
+        yield
+
+
 def _operator(
     network: nn.Module, parameters: Sequence[nn.Parameter], batches: Sequence[Tensor]
 ) -> GGNLinearOperator:
-    from curvlinops import GGNLinearOperator
+    with _without_deprecation():
+        from curvlinops import GGNLinearOperator
 
     labels = [torch.zeros(len(batch), dtype=torch.int64, device=batch.device) for batch in batches]
     return GGNLinearOperator(

@@ -11,7 +11,13 @@ from torch import nn
 
 from ngf_hub.errors import ModelError
 from ngf_hub.evidence import margin
-from ngf_hub.evidence.margin import Margin, cost, gamma_p_value, outlier_p_value
+from ngf_hub.evidence.margin import (
+    Margin,
+    cost,
+    gamma_p_value,
+    outlier_p_value,
+    standard_deviations,
+)
 from tests.evidence.networks import blocks, case_of, classifier_of
 
 GAINS = [1.0, 1.1, 0.9, 1.05]
@@ -21,7 +27,7 @@ def test_class_that_stands_out_is_named():
     finding = Margin().collect(case_of(blocks([*GAINS, 5.5]))).findings[0]
     assert finding.kind == "margin"
     assert finding.target == 4
-    assert finding.statistic > 3
+    assert finding.statistic > 3.5
     assert not finding.weak
     assert finding.details["margins"] == pytest.approx([4, 4.4, 3.6, 4.2, 22], rel=0.05)
     assert "class 4" in finding.summary
@@ -29,7 +35,7 @@ def test_class_that_stands_out_is_named():
 
 def test_classes_alike_give_a_small_statistic():
     finding = Margin().collect(case_of(blocks([*GAINS, 0.95]))).findings[0]
-    assert 0 <= finding.statistic < 1.5
+    assert -1.3 < finding.statistic < 2
 
 
 def trained(poisoned, target=7):
@@ -58,7 +64,7 @@ def test_trojaned_network_stands_out_and_its_clean_twin_does_not():
         Margin().collect(case_of(trained(poisoned))).findings[0] for poisoned in (False, True)
     )
     assert trojaned.target == 7
-    assert trojaned.statistic > 1.5 > clean.statistic
+    assert trojaned.statistic > 2 > clean.statistic
 
 
 def test_many_classes_are_screened(monkeypatch):
@@ -73,7 +79,7 @@ def test_many_classes_are_screened(monkeypatch):
     assert len(set(finding.details["classes"])) == 8
     assert finding.details["searched"] == "8 of 12 classes"
     searches = sum(search.images for search in margin.SEARCHES)
-    assert cost(classifier) == 12 * sum(s.images for s in margin.SCREENINGS) + 8 * searches
+    assert cost(classifier) == 12 * margin.SCREENING.images + 8 * searches
 
 
 @pytest.mark.parametrize("classes", [3, 5])
@@ -95,9 +101,9 @@ def test_cost_counts_what_goes_through(classes):
     assert 0.4 * cost(classifier) <= network.passed <= cost(classifier)
 
 
-def test_a_thousand_classes_do_not_cost_a_hundred_times_ten():
+def test_a_thousand_classes_cost_a_few_times_what_ten_do():
     ten, thousand = (type("Model", (), {"num_classes": n})() for n in (10, 1000))
-    assert cost(thousand) <= 10 * cost(ten)
+    assert cost(thousand) <= 4 * cost(ten)
 
 
 def test_seconds_grow_with_the_work():
@@ -138,6 +144,13 @@ def test_outlier_p_value_does_not_depend_on_scale():
     values = [1.0, 2.0, 3.5, 9.0]
     scaled = [100 * value - 7 for value in values]
     assert outlier_p_value(values) == pytest.approx(outlier_p_value(scaled))
+
+
+def test_standard_deviations_are_those_of_a_normal_value():
+    assert standard_deviations(0.5) == pytest.approx(0)
+    assert standard_deviations(0.0013499) == pytest.approx(3, abs=1e-4)
+    assert standard_deviations(1.0) == pytest.approx(-1.2816, abs=1e-4)
+    assert 30 < standard_deviations(0.0) < 40
 
 
 def test_gamma_p_value_is_that_of_the_paper():
