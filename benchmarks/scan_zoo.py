@@ -108,7 +108,7 @@ def scores(judged: Sequence[Judged]) -> dict[str, Score]:
     table: dict[str, Score] = {"the verdict": lambda one: one.judgement.score}
     for kind in kinds:
         table[kind] = lambda one, kind=kind: one.statistic(kind)  # type: ignore[misc]
-    table["MM-BD as published"] = lambda one: one.detail("margin", "mm_bd_p_value")
+    table["MM-BD's p-value, this search"] = lambda one: one.detail("margin", "mm_bd_p_value")
     return table
 
 
