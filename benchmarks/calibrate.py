@@ -6,6 +6,7 @@ All clean models are looked at, of both roles; whoever judges a clean model by t
 leaves it out (:meth:`Calibration.without`). What was measured before is not measured
 again (see :mod:`benchmarks.zoo_evidence`).
 A scan has one seed, so one seed a model gives the right spread; more refine it.
+``--add KIND`` measures a new kind only, and keeps what the file says of the others.
 """
 
 from __future__ import annotations
@@ -62,6 +63,22 @@ def measure_models(
     return Calibration(made_with=made_with, models=models)
 
 
+def added(known: Calibration, new: Calibration) -> Calibration:
+    """The statistics of both, of the models that both have; the new ones where both have them."""
+    fresh = {entry.model: entry for entry in new.models}
+    models = [
+        entry.model_copy(
+            update={
+                "with_images": entry.with_images | fresh[entry.model].with_images,
+                "without_images": entry.without_images | fresh[entry.model].without_images,
+            }
+        )
+        for entry in known.models
+        if entry.model in fresh
+    ]
+    return Calibration(made_with=known.made_with, models=models)
+
+
 def left_out(calibration: Calibration, *, with_images: bool) -> dict[str, Judgement]:
     """What the first seed of each model is judged to be by all the other models."""
     judged = {}
@@ -108,6 +125,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--kinds", nargs="+", help="only these; the others are then not judged")
+    parser.add_argument("--add", nargs="+", help="only these; the file keeps the others")
     parser.add_argument("--output", type=Path, default=PACKAGED)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
@@ -115,8 +133,10 @@ def main() -> None:
     folders = zoo_folders(arguments.zoo, backdoored=False)
     if not folders:
         raise SystemExit(f"There are no finished clean models in {arguments.zoo}.")
-    kinds = list(make_kinds(arguments.kinds))
+    kinds = list(make_kinds(arguments.add or arguments.kinds))
     calibration = measure_models(folders, arguments.images, arguments.seeds, kinds)
+    if arguments.add:
+        calibration = added(Calibration.read(arguments.output), calibration)
     calibration.write(arguments.output)
     describe(calibration)
 

@@ -21,6 +21,7 @@ The files, before any is loaded or run:
 The loaded model:
 
 - ``recovered``: triggers that :mod:`ngf_hub.recovery` finds, judged.
+- ``grating``: sinusoids over the whole image, tried one after another.
 - ``margin``: maximum margins, without data; ``margin_search`` finds them, ``synthetic``
   makes images for want of any.
 - ``sharpness``: curvature on clean images, which is weak evidence.

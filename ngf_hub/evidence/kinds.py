@@ -1,7 +1,15 @@
 """Registers every kind of evidence that looks at a loaded model, one line each."""
 
+from ngf_hub.evidence.grating import GratingRecovery
 from ngf_hub.evidence.margin import Margin
 from ngf_hub.evidence.recovered import AdditiveRecovery, PatchRecovery, WarpRecovery
 from ngf_hub.evidence.sharpness import Sharpness
 
-__all__ = ["AdditiveRecovery", "Margin", "PatchRecovery", "Sharpness", "WarpRecovery"]
+__all__ = [
+    "AdditiveRecovery",
+    "GratingRecovery",
+    "Margin",
+    "PatchRecovery",
+    "Sharpness",
+    "WarpRecovery",
+]

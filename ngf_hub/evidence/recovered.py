@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 
 from ngf_hub.errors import DataError
-from ngf_hub.evidence.base import Case, Collected, Evidence, register
+from ngf_hub.evidence.base import Case, Collected, Evidence, Recovered, register
 from ngf_hub.recovery.additive import AdditiveSpace
 from ngf_hub.recovery.doors import STARTS, recover_doors
 from ngf_hub.recovery.patch import PatchSpace
@@ -44,6 +44,7 @@ class TriggerRecovery(Evidence):
     """
 
     citation = "Wang et al., Neural Cleanse, IEEE S&P 2019; all classes at once, in three families"
+    recovers = True
     space_class: ClassVar[type[Space]]
     first: ClassVar[Stage]
     last: ClassVar[Stage]
@@ -85,6 +86,12 @@ class TriggerRecovery(Evidence):
         classes = classifier.num_classes
         found = search(self.space_class, setting, torch.arange(classes), self.stages(classes))
         return self._reported(found, setting, judging)
+
+    def recover(self, case: Case, target: int) -> list[Recovered]:
+        """See :meth:`Evidence.recover`."""
+        setting, judging = self.setting(case)
+        found = search(self.space_class, setting, torch.tensor([target]), self.stages(1))
+        return recover_doors(self.space_class, setting, judging, found, self.restart)
 
     def setting(self, case: Case) -> tuple[Setting, Pool]:
         """What a search runs on, and the images that it does not see.
