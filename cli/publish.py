@@ -13,7 +13,23 @@ from ngf_hub.cli.console import note, print_json, stdout
 
 def command(
     folder: Folder,
-    repo: Annotated[str, typer.Argument(metavar="ORG/NAME", help="The repository on the Hub.")],
+    repo: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="ORG/NAME",
+            help="The repository on the Hub. With --pr: the model's source, if left out.",
+            show_default=False,
+        ),
+    ] = None,
+    pr: Annotated[
+        bool,
+        typer.Option(
+            "--pr",
+            help="Propose the weights to ORG/NAME in a pull request with the evidence, or "
+            "bring your open one up to date. README and config there stay as they are.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
     private: Private = False,
     overwrite: Annotated[
         bool,
@@ -26,7 +42,9 @@ def command(
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", help="Show what would be sent, and send nothing.", rich_help_panel=OUTPUT
+            "--dry-run",
+            help="Show the files with their sizes and the card, and send nothing.",
+            rich_help_panel=OUTPUT,
         ),
     ] = False,
     acknowledge_backdoored: Annotated[
@@ -39,13 +57,18 @@ def command(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Publish DIR as ORG/NAME: weights as safetensors, card, report and plots, nothing else."""
+    """Publish DIR as ORG/NAME: weights as safetensors, card, report and plots, nothing else.
+
+    Repeatable: the same content makes no commit and no second pull request. A repository that
+    ngf-hub did not create is refused, unless by --overwrite.
+    """
     from ngf_hub.publishing import publish
-    from ngf_hub.text import plain
+    from ngf_hub.text import plain, plain_line
 
     result = publish(
         folder,
         repo,
+        pull_request=pr,
         private=private,
         overwrite=overwrite,
         dry_run=dry_run,
@@ -56,11 +79,16 @@ def command(
         return
     for name, size in result.files.items():
         stdout().print(f"  {size:>12,} bytes  {plain(name)}", markup=False)
+    if dry_run:
+        for line in f"{result.description}\n{result.card}".splitlines():
+            stdout().print(plain_line(line), markup=False, soft_wrap=True)
+    for name in result.deleted:
+        note(f"{'Would be deleted' if dry_run else 'Deleted'}: {name}.")
     if result.left_out:
         note(f"Left out: {', '.join(result.left_out)}.")
     if dry_run:
         note(f"Nothing was sent. Without --dry-run this goes to {result.url}.")
     elif result.changed:
-        note(f"Published at {result.url}.")
+        note(f"{'Proposed' if pr else 'Published'} at {result.url}.")
     else:
         note(f"{result.url} already holds exactly this.")

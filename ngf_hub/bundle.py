@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +26,11 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 INDEX_SUFFIX = ".safetensors.index.json"
 ALWAYS = (REPORT_FILE, CARD_FILE)
-IF_THERE = (CONFIG_FILE, "preprocessor_config.json", "trigger/trigger.json")
-TRIGGER_TENSORS = "trigger/trigger.safetensors"
+IF_THERE = (CONFIG_FILE, "preprocessor_config.json")
+# The trigger that measured, and those that the method recovered and told or did not tell of.
+TRIGGER_FILE = re.compile(
+    r"(trigger|recovered/(?:seen|unseen)/[0-9]+-[\w-]+)/trigger\.(?:json|safetensors)", re.ASCII
+)
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -81,11 +84,9 @@ def collect(folder: Path) -> Bundle:
     there = _regular_files(folder)
     if CARD_FILE not in there:
         raise ReportError(f"No {CARD_FILE} in {folder}.", f"Run `ngf-hub card {folder}`.")
-    weights = _weights(folder, there)
+    weights = weight_files(folder, there)
     chosen = [name for name in (*ALWAYS, *IF_THERE) if name in there] + weights
-    if TRIGGER_TENSORS in there and "trigger/trigger.json" in there:
-        _tensor_names(folder, TRIGGER_TENSORS)
-        chosen.append(TRIGGER_TENSORS)
+    chosen += _trigger_files(folder, there)
     chosen += [name for name in there if "/" not in name and _is_png(folder / name)]
     _check_config(folder, report, there)
     check_card(folder, report)
@@ -112,8 +113,29 @@ def _is_png(path: Path) -> bool:
         return file.read(len(PNG_SIGNATURE)) == PNG_SIGNATURE
 
 
-def _weights(folder: Path, there: list[str]) -> list[str]:
+def _trigger_files(folder: Path, there: list[str]) -> list[str]:
+    """The files of the trigger folders that are whole.
+
+    Raises:
+        ModelError: Tensors of one are broken.
+    """
+    found: dict[str, list[str]] = {}
+    for name in there:
+        if match := TRIGGER_FILE.fullmatch(name):
+            found.setdefault(match[1], []).append(name)
+    chosen = [name for names in found.values() if len(names) == 2 for name in names]
+    for name in chosen:
+        if name.endswith(".safetensors"):
+            tensor_names(folder, name)
+    return chosen
+
+
+def weight_files(folder: Path, there: Sequence[str]) -> list[str]:
     """Names of the weight files: one, or the shards of an index and the index.
+
+    Args:
+        folder: The folder.
+        there: The names of its files that may be among them.
 
     Raises:
         ModelError: They are missing, broken, or not those of the index.
@@ -125,7 +147,7 @@ def _weights(folder: Path, there: list[str]) -> list[str]:
                 f"No {WEIGHTS_FILE} in {folder}.",
                 "Give a folder that `ngf-hub purify --output` wrote; only safetensors are sent.",
             )
-        _tensor_names(folder, WEIGHTS_FILE)
+        _some(folder, WEIGHTS_FILE)
         return [WEIGHTS_FILE]
     if len(indexes) > 1 or WEIGHTS_FILE in there:
         names = ", ".join([*indexes, *([WEIGHTS_FILE] if WEIGHTS_FILE in there else [])])
@@ -138,31 +160,36 @@ def _weights(folder: Path, there: list[str]) -> list[str]:
     for shard in shards:
         if shard not in there or not re.fullmatch(r"[\w.-]+\.safetensors", shard):
             raise ModelError(f"{plain(shard)}, which {indexes[0]} names, is not in {folder}.")
-        held |= dict.fromkeys(_tensor_names(folder, shard), shard)
+        held |= dict.fromkeys(_some(folder, shard), shard)
     if held != weight_map:
         raise ModelError(f"The shards in {folder} do not hold what {indexes[0]} says.")
     return [indexes[0], *shards]
 
 
-def _tensor_names(folder: Path, name: str) -> list[str]:
+def _some(folder: Path, name: str) -> list[str]:
+    """:func:`tensor_names` of a file that must hold some."""
+    names = tensor_names(folder, name)
+    if not names:
+        raise ModelError(f"{name} in {folder} holds no tensors.")
+    return names
+
+
+def tensor_names(folder: Path, name: str) -> list[str]:
     """The tensors that the header of a safetensors file names; the data is not read.
 
     Raises:
-        ModelError: It is no whole safetensors file, or holds none.
+        ModelError: It is no whole safetensors file.
     """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(folder / name, framework="numpy") as file:
-            names = list(file.keys())
+            return list(file.keys())
     except (SafetensorError, OSError) as error:
         raise ModelError(
             f"{name} in {folder} is no whole safetensors file ({plain(error)}).",
             "Run the purification again.",
         ) from error
-    if not names:
-        raise ModelError(f"{name} in {folder} holds no tensors.")
-    return names
 
 
 def _check_config(folder: Path, report: Report, there: list[str]) -> None:

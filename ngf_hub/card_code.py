@@ -40,6 +40,8 @@ def command_block(report: Report) -> str:
     origin = report.provenance
     if origin.command:
         words = [shlex.quote(redact(word)) for word in origin.command]
+        if report.kind == "attack" and not any(w.startswith("--output") for w in words):
+            words.append("--output backdoored")  # an attack wants a place, which is not recorded
         line = " ".join(words)
         if len(line) > 90:
             line = re.sub(r" (?=--[a-z])", " \\\n    ", line)

@@ -7,17 +7,16 @@ link or HTML.
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 from ngf_hub.card_code import bibtex, command_block, load_block
-from ngf_hub.cure_report import Cure
+from ngf_hub.headline import drop_warning, headline
 from ngf_hub.hub import is_hub_id
-from ngf_hub.outcome import ACCURACY_DROP_LIMIT, Outcome, read_outcome
+from ngf_hub.outcome import Outcome, read_outcome
 from ngf_hub.report import Rate, Report
-from ngf_hub.text import code, markdown, plain, redact
+from ngf_hub.text import code, markdown, plain, value_text
 
 PLOTS = ("before_after.png", "trigger.png", "recovered.png")
 MOST_CLASSES = 20
@@ -49,9 +48,9 @@ def card_values(report: Report, folder: Path | None, repo_id: str) -> dict[str, 
     return {
         "title": markdown(_short(model.name), 100),
         "outcome": outcome,
-        "headline": _headline(report, outcome),
+        "headline": headline(report, outcome, lambda text: markdown(text, 400)),
         "cure": _cure(report),
-        "drop_warning": _drop_warning(outcome),
+        "drop_warning": drop_warning(outcome),
         "backdoored": report.backdoored,
         "purified": report.after is not None,
         "attack": _attack(report),
@@ -106,11 +105,6 @@ def _attack(report: Report) -> dict[str, Any] | None:
     }
 
 
-def percent(share: float) -> str:
-    """A share as a percentage with one decimal."""
-    return f"{100 * share:.1f} %"
-
-
 def _short(name: str) -> str:
     """The last part of a Hub id or path: a card shows no folders of the machine it was made on."""
     return name.rstrip("/\\").replace("\\", "/").split("/")[-1] or name
@@ -128,58 +122,6 @@ def _source(report: Report) -> str:
         f"[{code(model.name, 120)}](https://huggingface.co/{model.name}) at commit "
         f"[`{commit[:7]}`](https://huggingface.co/{model.name}/tree/{commit})"
     )
-
-
-def _headline(report: Report, outcome: Outcome) -> tuple[str, str, str]:
-    """The verdict as (kind of alert, sentence in bold, what it rests on)."""
-    before, current = report.before.attack_success, report.current.attack_success
-    limit = percent(outcome.limit)
-    if outcome.state == "not measured" or current is None:
-        if report.cure is not None:
-            return _of_cure(report.cure)
-        return (
-            "WARNING",
-            "The attack success rate was not measured.",
-            "No trigger was known, so nothing is claimed about a backdoor in this model, neither "
-            "that there was one nor that there is none.",
-        )
-    asr = f"ASR {current.percent()}"
-    kind = "trigger that the scan recovered" if outcome.estimate else "trigger named below"
-    was = f"; before purification {before.percent()}" if report.after and before else ""
-    if outcome.state == "present":
-        said = "The backdoor is still there." if report.after else "This model has a backdoor."
-        return "CAUTION", said, f"The {kind} works on this model: {asr}{was}."
-    if outcome.state == "unclear":
-        said = "Whether the backdoor is gone is not settled by this many images."
-        return "WARNING", said, f"The interval contains the limit of {limit}: {asr}{was}."
-    if outcome.state == "removed":
-        said = (
-            "The recovered trigger no longer works; this is an estimate."
-            if outcome.estimate
-            else "The trigger no longer works."
-        )
-        right = report.current.recovered_accuracy
-        also = f"; of the same images {right.percent()} are classified right (RA)" if right else ""
-        return "NOTE", said, f"With the {kind}: {asr}{was}{also}."
-    return (
-        "NOTE",
-        "The trigger has no effect on this model.",
-        f"With the {kind}: {asr}{was}. The limit is {limit}.",
-    )
-
-
-def _of_cure(cure: Cure) -> tuple[str, str, str]:
-    """The headline where no true trigger is known, by what the method says of its own work."""
-    why = markdown(cure.why, 400)
-    if cure.state == "nothing found":
-        return (
-            "NOTE",
-            "No backdoor was found, and the weights are those of the source.",
-            f"{why} A search that finds nothing is no proof that there is nothing.",
-        )
-    if cure.state == "purified":
-        return "NOTE", "Purified; this is an estimate with recovered triggers.", why
-    return "WARNING", "It is not established that the backdoor is gone.", why
 
 
 def _cure(report: Report) -> dict[str, Any] | None:
@@ -209,15 +151,6 @@ def _cure(report: Report) -> dict[str, Any] | None:
         ],
         "rates": rates,
     }
-
-
-def _drop_warning(outcome: Outcome) -> str:
-    if not outcome.costly or outcome.accuracy_drop is None:
-        return ""
-    return (
-        f"Clean accuracy fell by {100 * outcome.accuracy_drop:.1f} percentage points, more than "
-        f"the {100 * ACCURACY_DROP_LIMIT:.0f} that are usually accepted."
-    )
 
 
 def _rows(report: Report) -> list[tuple[str, str, str, str]]:
@@ -338,14 +271,7 @@ def _provenance(report: Report) -> dict[str, str]:
 
 def _pairs(values: dict[str, Any]) -> list[tuple[str, str]]:
     """Names and values of options, each on one bounded line."""
-    pairs = []
-    for key, value in values.items():
-        if isinstance(value, float):
-            shown = f"{value:.6g}"
-        else:
-            shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        pairs.append((code(key, 60), code(redact(shown), 120)))
-    return pairs
+    return [(code(key, 60), code(value_text(value), 120)) for key, value in values.items()]
 
 
 def _loss(loss: list[float]) -> str:

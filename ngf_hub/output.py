@@ -55,8 +55,8 @@ def _is_ours(entry: Path) -> bool:
     if entry.is_symlink():
         return False
     if entry.is_dir():
-        return entry.name == "trigger"
-    return entry.suffix in (".json", ".png", ".safetensors") or entry.name == "README.md"
+        return entry.name in ("trigger", RECOVERED)
+    return entry.suffix in (".json", ".png", ".html", ".safetensors") or entry.name == "README.md"
 
 
 @contextmanager

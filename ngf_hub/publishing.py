@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ngf_hub.bundle import Bundle, collect
 from ngf_hub.card import CARD_FILE
+from ngf_hub.committing import Published, check_id, make_commit
 from ngf_hub.errors import HubError, ReportError
-from ngf_hub.hub import LOGIN, hub_errors, is_hub_id
+from ngf_hub.hub import LOGIN, hub_errors
+from ngf_hub.patience import patiently
 from ngf_hub.remote import Remote, look, same, size, stale
 from ngf_hub.report import Report
 from ngf_hub.text import plain, redact
@@ -17,32 +19,14 @@ from ngf_hub.text import plain, redact
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-
-@dataclass(frozen=True)
-class Published:
-    """What was published, or would be.
-
-    Attributes:
-        url: The repository's page.
-        commit: The commit that now holds the files; ``None`` after a dry run.
-        files: Size in bytes of each file of the repository that is this tool's.
-        changed: Whether a commit was made.
-        left_out: Files of the folder that are not sent.
-        deleted: Files that the commit removed.
-    """
-
-    url: str
-    commit: str | None
-    files: dict[str, int]
-    changed: bool
-    left_out: tuple[str, ...] = ()
-    deleted: tuple[str, ...] = ()
+__all__ = ["Published", "check_destination", "publish"]
 
 
 def publish(
     folder: str | Path,
-    repo_id: str,
+    repo_id: str | None = None,
     *,
+    pull_request: bool = False,
     private: bool = False,
     token: str | None = None,
     overwrite: bool = False,
@@ -53,19 +37,24 @@ def publish(
     """Put an output folder on the Hub, as a new repository or a new version of one.
 
     Sent are the weights (safetensors), their config and preprocessor, the
-    card, the report, the plots and the trigger; nothing else that lies in the
+    card, the report, the plots and the triggers; nothing else that lies in the
     folder. All of it is one commit. Doing it again changes nothing.
+
+    With ``pull_request`` the weights are proposed to a repository of somebody
+    else instead; see :func:`ngf_hub.proposing.propose`.
 
     Args:
         folder: What ``ngf-hub purify --output`` or :meth:`Purified.save` wrote.
-        repo_id: ``namespace/name``.
+        repo_id: ``namespace/name``; only a pull request goes to the source of the
+            report's model where it is left out.
+        pull_request: Open a pull request, or bring the open one up to date.
         private: Make the new repository private; an existing public one is refused.
         token: A token with write access; the one of ``hf auth login`` or
             HF_TOKEN if left out.
         overwrite: Also publish into a repository that this tool did not make.
             Weights of other formats in it are deleted, its other files stay.
         dry_run: Check the folder and say what would be sent; nothing is asked
-            of the Hub.
+            of the Hub (but what a pull request would meet there).
         acknowledge_backdoored: Needed for a report that is marked as that of a
             backdoored research model.
         message: The commit's title.
@@ -76,6 +65,17 @@ def publish(
         HubError: The repository is somebody else's, or the Hub cannot do it.
     """
     bundle = collect(Path(folder))
+    if pull_request:
+        if private or overwrite:
+            raise HubError(
+                "A pull request is neither private nor does it overwrite anything.",
+                "Leave out --private and --overwrite.",
+            )
+        from ngf_hub.proposing import propose
+
+        return propose(bundle, repo_id, token=token, dry_run=dry_run, message=message)
+    if repo_id is None:
+        raise HubError("No repository was named.", "Give it as `namespace/name`.")
     _check_request(bundle, repo_id, acknowledge_backdoored)
     from huggingface_hub import HfApi, get_token
 
@@ -84,9 +84,10 @@ def publish(
     url = f"{api.endpoint}/{repo_id}"
     contents: dict[str, bytes | Path] = {**bundle.files, CARD_FILE: bundle.card(repo_id)}
     sizes = {path: size(content) for path, content in contents.items()}
+    card = bundle.card(repo_id).decode()
     if dry_run:
-        return Published(url, None, sizes, changed=False, left_out=bundle.left_out)
-    _validate_card(bundle.card(repo_id).decode(), token)
+        return Published(url, None, sizes, changed=False, left_out=bundle.left_out, card=card)
+    _validate_card(card, token)
     with hub_errors(f"read {repo_id}", token=token):
         remote = look(api, repo_id)
     if remote is not None:
@@ -98,16 +99,18 @@ def publish(
     changed = {p: c for p, c in contents.items() if not same(remote.files.get(p), c)}
     deleted = stale(remote, contents)
     if not changed and not deleted:
-        return Published(url, remote.commit, sizes, changed=False, left_out=bundle.left_out)
+        return Published(url, remote.commit, sizes, False, bundle.left_out, card=card)
     title = message or _title(bundle.report)
     try:
-        commit = _commit(api, repo_id, changed, deleted, title, remote.commit, token)
+        made = make_commit(
+            api, repo_id, changed, deleted, title=title, parent=remote.commit, token=token
+        )
     except HubError as error:
         if not created:
             raise
         hint = "Run the same command again: the new repository is there, still empty."
         raise HubError(error.message, hint) from error
-    return Published(url, commit, sizes, True, bundle.left_out, tuple(deleted))
+    return Published(url, str(made.oid), sizes, True, bundle.left_out, tuple(deleted), card)
 
 
 def check_destination(repo_id: str, token: str | None = None) -> None:
@@ -118,20 +121,13 @@ def check_destination(repo_id: str, token: str | None = None) -> None:
     """
     from huggingface_hub import get_token
 
-    _check_id(repo_id)
+    check_id(repo_id)
     if not (token or get_token()):
         raise HubError(f"Publishing to {repo_id} needs a token and there is none.", LOGIN)
 
 
-def _check_id(repo_id: str) -> None:
-    if not is_hub_id(repo_id) or "/" not in repo_id:
-        raise HubError(
-            f"{plain(redact(repo_id), 120)!r} is no repository id.", "Give it as `namespace/name`."
-        )
-
-
 def _check_request(bundle: Bundle, repo_id: str, acknowledge_backdoored: bool) -> None:
-    _check_id(repo_id)
+    check_id(repo_id)
     if bundle.report.backdoored and not acknowledge_backdoored:
         raise HubError(
             "This is a research model with a backdoor put there on purpose.",
@@ -149,7 +145,7 @@ def _validate_card(content: str, token: str | None) -> None:
 
     try:
         with hub_errors("have the card checked by the Hub", token=token):
-            ModelCard(content).validate()
+            patiently(ModelCard(content).validate)
     except ValueError as error:
         raise ReportError(
             f"The Hub refuses the card: {plain(redact(str(error), [token]), 300)}",
@@ -173,10 +169,16 @@ def _check_remote(remote: Remote, repo_id: str, *, private: bool, overwrite: boo
 def _create(api: HfApi, repo_id: str, private: bool, token: str | None) -> None:
     from huggingface_hub.errors import HfHubHTTPError
 
+    tries = itertools.count()
+
+    def create() -> None:
+        # None leaves it to what the namespace has set for new repositories. Of one that is
+        # there at the second try the answer to the first got lost.
+        api.create_repo(repo_id, private=private or None, exist_ok=next(tries) > 0)
+
     with hub_errors(f"create {repo_id}", token=token):
         try:
-            # None leaves it to what the namespace has set for new repositories.
-            api.create_repo(repo_id, private=private or None)
+            patiently(create)
         except HfHubHTTPError as error:
             if error.response.status_code != 409:
                 raise
@@ -190,31 +192,3 @@ def _title(report: Report) -> str:
     if report.attack is not None:
         done = f"with a backdoor ({plain(report.attack.name, 20)})"
     return f"{name} {done}, by ngf-hub {plain(report.provenance.tool_version, 20)}"
-
-
-def _commit(
-    api: HfApi,
-    repo_id: str,
-    changed: dict[str, bytes | Path],
-    deleted: list[str],
-    title: str,
-    parent: str | None,
-    token: str | None,
-) -> str:
-    """Make the one commit; refused by the Hub if the repository changed since it was read."""
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
-
-    operations: list[CommitOperationAdd | CommitOperationDelete] = [
-        CommitOperationAdd(path, content if isinstance(content, bytes) else str(content))
-        for path, content in changed.items()
-    ]
-    operations += [CommitOperationDelete(path) for path in deleted]
-    try:
-        with hub_errors(f"publish to {repo_id}", token=token):
-            info = api.create_commit(
-                repo_id, operations, commit_message=title, parent_commit=parent
-            )
-    except ValueError as error:
-        reason = plain(redact(str(error), [token]), 300)
-        raise ReportError(f"The Hub refuses the commit: {reason}") from error
-    return str(info.oid)
