@@ -10,8 +10,9 @@ import typer
 
 from ngf_hub.cli.arguments import OUTPUT, Json, RunOptions, grouped
 from ngf_hub.cli.console import note, progress
-from ngf_hub.cli.scan_options import Format, ImagesOptions, ModelsOptions
-from ngf_hub.cli.scan_view import show_failures, show_results, tell_results
+from ngf_hub.cli.scan_fleet import shown_fleet
+from ngf_hub.cli.scan_options import FleetOptions, Format, ImagesOptions, ModelsOptions
+from ngf_hub.cli.scan_view import in_order, show_failures, show_results, tell_results
 from ngf_hub.errors import NgfHubError
 from ngf_hub.paths import existing
 from ngf_hub.text import redact
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ngf_hub.data import ImageSet
     from ngf_hub.progress import Track
     from ngf_hub.report import DataInfo
+    from ngf_hub.scans.engines.base import Engine
     from ngf_hub.scans.jobs import Wanted
 
 EVIDENCE = "Evidence"
@@ -61,6 +63,7 @@ def command(
     format: Annotated[
         Format, typer.Option(help="What to print.", rich_help_panel=OUTPUT)
     ] = Format.table,
+    fleet: FleetOptions = FleetOptions(),
     run: RunOptions = RunOptions(),
     json: Json = False,
 ) -> None:
@@ -70,17 +73,25 @@ def command(
     """
     from ngf_hub.devices import make_accelerator
     from ngf_hub.evidence.collecting import make_kinds
+    from ngf_hub.scans.engines.base import Watch
     from ngf_hub.scans.formats import render
-    from ngf_hub.scans.jobs import Wanted, plan, scan_jobs
+    from ngf_hub.scans.jobs import Wanted, plan
     from ngf_hub.scans.places import Outputs
     from ngf_hub.scans.store import ScanStore
 
     shown = Format.json if json else format
     outputs = Outputs.of(output or [], None if shown is Format.table else shown.value)
+    engine = _engine(fleet, run)
     names = _names(source)
     outputs.check(names)
     make_kinds(evidence)
-    accelerator = make_accelerator(run.device, run.mixed_precision)
+    # Where a cluster scans, its machines have the device, and this one may not.
+    here = (run.device, run.mixed_precision) if fleet.address is None else ("cpu", "no")
+    accelerator = make_accelerator(*here)
+    if accelerator.num_processes > 1 and not engine.alone:
+        raise NgfHubError(
+            f"--engine {engine.name} starts processes of its own.", "Run it in a single one."
+        )
     quiet = not accelerator.is_main_process
     many = len(names) > 1 or source.author is not None or source.from_file is not None
     if many and source.revision is not None:
@@ -112,16 +123,21 @@ def command(
     # What one process keeps must not look to another as if it had been there before.
     accelerator.wait_for_everyone()
     with tempfile.TemporaryDirectory(prefix="ngf-hub-scan-") as workspace:
-        found = scan_jobs(
+        watch = Watch(_nothing if quiet else note)
+        found = engine.run(
             jobs,
             wanted,
             None if quiet else store,
             Path(workspace),
             strict=not many,
             track=track,
-            tell=_nothing if quiet else note,
+            watch=watch,
         )
-        results = list(found if quiet or not many else tell_results(found, jobs))
+        if many and not quiet:
+            with shown_fleet(jobs, watch, alone=engine.alone) as board:
+                results = in_order(tell_results(found, jobs, board))
+        else:
+            results = in_order(found)
         if not quiet:
             if shown is Format.table or shown.value in outputs.formats:
                 show_results(results, many=many)
@@ -135,6 +151,18 @@ def command(
         raise typer.Exit(FAILED)
     if any(result.report.flagged for result in results):
         raise typer.Exit(FLAGGED)
+
+
+def _engine(fleet: FleetOptions, run: RunOptions) -> Engine:
+    """The engine that the options name, which can then work."""
+    from ngf_hub.scans.engines.base import Fleet, make_engine
+
+    given = Fleet(
+        fleet.address, fleet.workers, fleet.cpus_per_model, fleet.gpus_per_model, fleet.retries
+    )
+    engine = make_engine(fleet.engine, given)
+    engine.check(run.device)
+    return engine
 
 
 def _nothing(line: str) -> None:

@@ -10,6 +10,8 @@ import typer
 
 from ngf_hub.cli.arguments import DATA, MODEL
 
+FLEET = "Fleet"
+
 
 class Format(str, Enum):
     """What standard output shows."""
@@ -108,3 +110,56 @@ class ImagesOptions:
             rich_help_panel=DATA,
         ),
     ] = None
+
+
+@dataclass
+class FleetOptions:
+    """Where the scans of many models run."""
+
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="local: one model after another in this process. ray: many at once, each in a "
+            "process of its own that is begun again if it dies (pip install 'ngf-hub\\[fleet]').",
+            rich_help_panel=FLEET,
+        ),
+    ] = "local"
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="A Ray cluster that runs already, or auto. Default: one of its own on this "
+            "machine.",
+            rich_help_panel=FLEET,
+        ),
+    ] = None
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="How many models at once. Default: by the cluster's GPUs, or CPUs and memory.",
+            show_default=False,
+            rich_help_panel=FLEET,
+        ),
+    ] = None
+    cpus_per_model: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Default: its part.", show_default=False, rich_help_panel=FLEET),
+    ] = None
+    gpus_per_model: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Such as 0.25 for four models on one. Default: 1 where there are any.",
+            show_default=False,
+            rich_help_panel=FLEET,
+        ),
+    ] = None
+    retries: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="How often a model is scanned again whose process died.",
+            rich_help_panel=FLEET,
+        ),
+    ] = 2

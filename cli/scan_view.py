@@ -12,6 +12,7 @@ from ngf_hub.text import plain, redact
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from ngf_hub.cli.scan_fleet import Board
     from ngf_hub.report import Rate
     from ngf_hub.scan_report import ScanReport
     from ngf_hub.scans.jobs import Job
@@ -30,9 +31,17 @@ _STYLES = {
 }
 
 
-def tell_results(results: Iterable[Result], jobs: Sequence[Job]) -> Iterator[Result]:
-    """Pass the results of a list through, and tell each as it comes and how long the rest takes."""
-    from ngf_hub.evidence.collecting import duration
+def tell_results(
+    results: Iterable[tuple[int, Result]], jobs: Sequence[Job], board: Board | None = None
+) -> Iterator[tuple[int, Result]]:
+    """Pass the results of a list through, and tell each as it comes and how long the rest takes.
+
+    Args:
+        results: Each job's place in the list, with its result.
+        jobs: The list.
+        board: Counts them; if it is shown all the time, only what is of note gets a line.
+    """
+    from ngf_hub.progress import duration
     from ngf_hub.scans.formats.wording import summary
 
     new = sum(job.result is None for job in jobs)
@@ -47,17 +56,27 @@ def tell_results(results: Iterable[Result], jobs: Sequence[Job]) -> Iterator[Res
     done, start = 0, time.monotonic()
     told: list[ScanReport] = []
     try:
-        for place, result in enumerate(results, 1):
+        for place, result in results:
             told.append(result.report)
-            if jobs[place - 1].result is None:
+            if jobs[place].result is None:
                 done += 1
-                rest = (time.monotonic() - start) / done * (new - done)
-                left = f"; about {duration(rest)} left" if new > done else ""
-                note(f"[{place}/{len(jobs)}] {result.report.name}: {result.report.verdict}{left}")
-            yield result
+                if board is not None:
+                    board.add(result.report)
+                live = board is not None and board.live
+                if not live or result.report.flagged or result.report.unseen:
+                    rest = (time.monotonic() - start) / done * (new - done)
+                    left = f"; about {duration(rest)} left" if new > done and not live else ""
+                    shown = f"{result.report.name}: {result.report.verdict}{left}"
+                    note(f"[{len(told)}/{len(jobs)}] {shown}")
+            yield place, result
     except KeyboardInterrupt:
         note(f"Of {len(jobs)} models these are done, and kept for the next run. {summary(told)}")
         raise
+
+
+def in_order(results: Iterable[tuple[int, Result]]) -> list[Result]:
+    """The results in the order of the list."""
+    return [result for _, result in sorted(results, key=lambda entry: entry[0])]
 
 
 def show_results(results: Sequence[Result], *, many: bool) -> None:

@@ -29,6 +29,19 @@ Tell = Callable[[str], None]
 _OF_RESULT = ("seed", "trust_remote_code", "mixed_precision")
 
 
+def judged_by() -> dict[str, Any]:
+    """What judges here, as JSON values: with another of these a result may be another."""
+    from ngf_hub import __version__
+    from ngf_hub.adapters.weights import sha256
+    from ngf_hub.evidence.calibration import PACKAGED
+
+    return {
+        "calibration": sha256(PACKAGED) if PACKAGED.exists() else None,
+        "schema_version": SCAN_SCHEMA_VERSION,
+        "tool_version": __version__,
+    }
+
+
 def _no_command(model: str, commit: str | None) -> Sequence[str]:
     return ()
 
@@ -52,18 +65,12 @@ class Wanted:
     @cached_property
     def content(self) -> dict[str, Any]:
         """What a result depends on besides the model, as JSON values."""
-        from ngf_hub import __version__
-        from ngf_hub.adapters.weights import sha256
-        from ngf_hub.evidence.calibration import PACKAGED
-
         kinds = self.options.get("kinds")
         return {
-            "calibration": sha256(PACKAGED) if PACKAGED.exists() else None,
+            **judged_by(),
             "images": None if self.images is None else images_digest(self.images),
             "kinds": None if kinds is None else sorted(set(kinds)),
             "options": {name: self.options.get(name) for name in _OF_RESULT},
-            "schema_version": SCAN_SCHEMA_VERSION,
-            "tool_version": __version__,
         }
 
     def scan(self, job: Job, *, track: Track, tell: Tell) -> Scanned:
@@ -131,6 +138,7 @@ def plan(
     """
     names = list(dict.fromkeys(models))
     jobs = []
+    seen: set[str] = set()
     for name in track(names, "Looking up models") if len(names) > 1 else names:
         try:
             state = model_state(name, revision=revision)
@@ -141,6 +149,9 @@ def plan(
             continue
         # A folder may have another name the next time.
         key = Key(state.repo or "folder", {"model": state.content(), **wanted.content})
+        if state.repo is not None and key.name in seen:
+            continue  # a Hub model may be named by its id and by its address
+        seen.add(key.name)
         job = Job(state.repo or name, state.commit, key)
         job.result = _renamed(store.find(key), job.name) if store is not None else None
         jobs.append(job)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ngf_hub.errors import NgfHubError
+from ngf_hub.pages.layout import is_page
 from ngf_hub.scans.output import Result, check_scan_output, write_results
 from ngf_hub.whole import check_writable
 
@@ -119,7 +120,7 @@ def _is_document(path: Path, kind: str) -> bool:
     try:
         text = path.read_text(encoding="utf-8")
         if kind == "html":
-            return "<footer>Written by ngf-hub " in text
+            return is_page(text)
         content = json.loads(text)
         if kind == "sarif":
             return bool(content["runs"][0]["tool"]["driver"]["name"] == "ngf-hub")

@@ -10,6 +10,7 @@ from typing import Any
 from ngf_hub.errors import ModelError, NgfHubError
 from ngf_hub.hub import hub_errors
 from ngf_hub.paths import files_below
+from ngf_hub.patience import patiently, silence
 from ngf_hub.source import locate
 from ngf_hub.text import plain
 
@@ -68,11 +69,13 @@ def _commit(repo: str, revision: str | None, token: str | None) -> str | None:
     with hub_errors(f"fetch model {repo}", token=token):
         try:
             # By the revision's name, so that the cache knows what it stood at when offline.
-            return Path(api.hf_hub_download(repo, CONFIG, revision=revision)).parent.name
+            path = patiently(lambda: api.hf_hub_download(repo, CONFIG, revision=revision))
+            return Path(path).parent.name
         except LocalEntryNotFoundError:
             raise
         except EntryNotFoundError:
-            return api.model_info(repo, revision=revision).sha
+            info = patiently(lambda: api.model_info(repo, revision=revision, timeout=silence()))
+            return info.sha
 
 
 def _hashes(path: Path) -> tuple[tuple[str, str], ...]:

@@ -203,7 +203,9 @@ def look(
 
 def _saw_all(report: ScanReport) -> bool:
     """Whether all files of the repository were there to be looked at."""
-    return not any(_FROM_CACHE in line for line in report.warnings)
+    from ngf_hub.evidence.repository import NOT_FETCHED
+
+    return not any(_FROM_CACHE in line or NOT_FETCHED in line for line in report.warnings)
 
 
 def _class_name(names: Sequence[str] | None, target: int | None) -> str | None:

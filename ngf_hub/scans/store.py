@@ -3,20 +3,22 @@
 A result is kept under all that it depends on: the commit of the model (or the
 hashes of its files), the images, the kinds of evidence, the seed and the
 version of this tool. It is a folder as :func:`ngf_hub.scans.output.fill` writes
-it, which appears whole or not at all.
+it, which appears whole or not at all, whatever is killed when; several
+processes may keep results in one store.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ngf_hub.errors import ReportError
+from ngf_hub.errors import NgfHubError, ReportError
 from ngf_hub.scan_report import ScanReport
 from ngf_hub.scans.output import Result, fill, folder_name
 from ngf_hub.whole import written_whole
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
 KEY_FILE = "key.json"
 VARIABLE = "NGF_HUB_CACHE"
+_TRIES = 3
+# What another process that keeps the same result at the same moment leads to.
+_TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT)
 
 
 def cache_folder() -> Path:
@@ -88,8 +93,35 @@ class ScanStore:
         Raises:
             NgfHubError: It cannot be written.
         """
+        return self.put(key, lambda folder: fill(folder, scanned))
+
+    def put(self, key: Key, write: Callable[[Path], ScanReport]) -> Result:
+        """As :meth:`keep`, of a result that ``write`` writes into the folder that it is given.
+
+        Raises:
+            NgfHubError: It cannot be written.
+        """
         place = self.folder / key.name
-        with written_whole(place) as part:
-            report = fill(part, scanned)
-            (part / KEY_FILE).write_text(key.text, encoding="utf-8")
-        return Result(report, place)
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                with written_whole(place) as part:
+                    report = write(part)
+                    (part / KEY_FILE).write_text(key.text, encoding="utf-8")
+                    _flush(part)
+                return Result(report, place)
+            except NgfHubError as error:
+                if getattr(error.__cause__, "errno", None) not in _TAKEN:
+                    raise
+                if (found := self.find(key)) is not None:
+                    return replace(found, stored=False)
+                if not tries_left:
+                    raise
+        raise AssertionError("unreachable")
+
+
+def _flush(folder: Path) -> None:
+    """Have the disk hold the files before the folder gets its name."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())

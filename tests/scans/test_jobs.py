@@ -168,3 +168,17 @@ def test_each_is_scanned_at_the_commit_that_was_looked_up(wanted, monkeypatch):
     )
     wanted.scan(Job("acme/one", "c" * 40), track=None, tell=None)
     assert asked == [("acme/one", "c" * 40)]
+
+
+def test_a_hub_model_with_two_names_is_scanned_once(folder, monkeypatch):
+    from ngf_hub.scans import jobs
+    from ngf_hub.scans.state import ModelState
+
+    real = jobs.model_state
+
+    def state(name, revision=None):
+        return ModelState("acme/tiny", "c" * 40) if "acme" in name else real(name)
+
+    monkeypatch.setattr(jobs, "model_state", state)
+    planned = plan(["acme/tiny", str(folder), "hf-hub:acme/tiny"], Wanted(), None)
+    assert [job.name for job in planned] == ["acme/tiny", str(folder)]

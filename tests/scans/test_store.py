@@ -1,7 +1,9 @@
 """What is kept is found under the same key only, and nothing half-written is taken for a result."""
 
 import dataclasses
+import os
 import shutil
+import signal
 
 import pytest
 
@@ -72,6 +74,48 @@ def test_what_failed_half_way_is_not_there(store, monkeypatch):
         store.keep(KEY, made.scanned())
     assert store.find(KEY) is None
     assert not store.folder.exists()
+
+
+def forked(work):
+    """A process of its own that does the work; 0 is its exit code where that went well."""
+    process = os.fork()
+    if process == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    return process
+
+
+def test_several_processes_may_keep_the_same_result_at_once(store):
+    def work():
+        for _ in range(15):
+            assert store.put(KEY, write).report == made.clean()
+
+    def write(folder):
+        made.clean().write(folder)
+        return made.clean()
+
+    processes = [forked(work) for _ in range(3)]
+    codes = [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes]
+    assert codes == [0, 0, 0]
+    assert store.find(KEY).report == made.clean()
+    assert [path.name for path in store.folder.iterdir()] == [KEY.name]
+
+
+def test_what_is_killed_half_way_is_not_there_and_in_nobodys_way(store):
+    def killed(folder):
+        made.clean().write(folder)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    process = forked(lambda: store.put(KEY, killed))
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGKILL
+    assert store.find(KEY) is None
+    store.keep(KEY, made.scanned())
+    assert store.find(KEY).report.verdict == "backdoored"
+    assert [path.name for path in store.folder.iterdir()] == [KEY.name]
 
 
 def test_where_the_cache_is(monkeypatch, tmp_path):
