@@ -6,12 +6,12 @@ of model and dataset, seed, versions and arguments.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError
 
+from ngf_hub.bounded_files import MAX_REPORT, parse_json, read_text
 from ngf_hub.cure_report import Cure
 from ngf_hub.errors import ReportError
 from ngf_hub.report_parts import (
@@ -25,12 +25,14 @@ from ngf_hub.report_parts import (
     Part,
     Provenance,
     Rate,
+    Spectrum,
     SplitInfo,
     TriggerInfo,
     wilson_interval,
     without_tokens,
     write_part,
 )
+from ngf_hub.text import plain
 
 __all__ = [
     "REPORT_FILE",
@@ -46,6 +48,7 @@ __all__ = [
     "Provenance",
     "Rate",
     "Report",
+    "Spectrum",
     "SplitInfo",
     "TriggerInfo",
     "wilson_interval",
@@ -62,6 +65,7 @@ class Report(Part):
 
     Attributes:
         cure: What the method found out about its own work, where it checks itself.
+        spectrum: The curvature of the layers that a method tuned, before and after.
         backdoored: The model beside it is a research model with a backdoor put
             there on purpose; it is published on request only.
     """
@@ -77,6 +81,7 @@ class Report(Part):
     attack: AttackInfo | None = None
     before: Measurement
     after: Measurement | None = None
+    spectrum: Spectrum | None = None
     cost: Cost = Field(default_factory=Cost)
     provenance: Provenance
     warnings: list[str] = Field(default_factory=list)
@@ -105,21 +110,28 @@ class Report(Part):
         """
         path = folder / REPORT_FILE
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            text = read_text(path, MAX_REPORT)
+        except (OSError, ValueError) as error:
             raise ReportError(
-                f"No readable {REPORT_FILE} in {folder}.",
+                f"No readable {REPORT_FILE} in {plain(folder)}.",
                 "Give a folder that `ngf-hub purify --output` wrote.",
             ) from error
         try:
-            content = json.loads(text)
+            content = parse_json(text)
             version = content.get("schema_version") if isinstance(content, dict) else None
             if isinstance(version, int) and version > SCHEMA_VERSION:
                 raise ReportError(
-                    f"{path} has schema version {version}, newer than {SCHEMA_VERSION}.",
+                    f"{plain(path)} has schema version {plain(version, 20)}, "
+                    f"newer than {SCHEMA_VERSION}.",
                     "Upgrade ngf-hub.",
                 )
             return cls.model_validate(content)
-        except (ValueError, ValidationError, RecursionError) as error:
-            first = str(error).splitlines()[0]
-            raise ReportError(f"{path} is no report of ngf-hub: {first}") from error
+        except (ValueError, ValidationError) as error:
+            raise ReportError(
+                f"{plain(path)} is no report of ngf-hub: {plain(_first_line(error), 120)}",
+                "Give a folder that `ngf-hub purify --output` wrote.",
+            ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

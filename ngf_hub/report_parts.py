@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field
+from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
 
-from ngf_hub.text import redact
+from ngf_hub.text import json_text, redact
 
 
 def wilson_interval(count: int, n: int, z: float = 1.959963984540054) -> tuple[float, float]:
@@ -59,7 +58,7 @@ def write_part(part: Part, path: Path) -> Path:
     Tokens (an argument of the command line, say) are left out.
     """
     content = without_tokens(part.model_dump(mode="json"))
-    text = json.dumps(content, indent=2, ensure_ascii=False)
+    text = json_text(content)
     beside = path.with_suffix(".json.part")
     beside.write_text(text + "\n", encoding="utf-8")
     os.replace(beside, path)
@@ -70,7 +69,13 @@ class Rate(Part):
     """A share with its n and its 95 % Wilson interval."""
 
     count: int = Field(ge=0)
-    n: int = Field(ge=0)
+    n: int = Field(ge=0, le=2**53)
+
+    @model_validator(mode="after")
+    def _is_share(self) -> Rate:
+        if self.count > self.n:
+            raise ValueError("a count is larger than the number that it is of")
+        return self
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -210,6 +215,32 @@ class MethodInfo(Part):
     diagnostics: dict[str, Any] = {}
     citation: str | None = None
     batch_norm: str = "kept"
+
+
+class Curvature(Part):
+    """The Fisher information of some layers on clean images, by K-FAC, in a few numbers.
+
+    Attributes:
+        eigenvalues: The largest ones, descending.
+        trace: The sum of all.
+    """
+
+    eigenvalues: list[float] = []
+    trace: float
+
+
+class Spectrum(Part):
+    """The curvature of the tuned layers before and after; see :mod:`ngf_hub.spectrum`.
+
+    Attributes:
+        layers: The names of the layers that it is taken over, as if there were no others.
+        images: How many judging images it is a mean over.
+    """
+
+    layers: list[str]
+    images: int
+    before: Curvature
+    after: Curvature
 
 
 class AttackInfo(Part):

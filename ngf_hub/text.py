@@ -7,10 +7,12 @@ bounded length comes out.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 
 # ECMA-48: CSI sequences; OSC, DCS, SOS, PM and APC strings up to their end (BEL or
 # ST); two-byte escapes. An unfinished string is dropped to the end of the text,
@@ -93,10 +95,38 @@ def code_block(lines: str, language: str = "", limit: int = 8000) -> str:
     return f"{fence}{language}\n{kept}\n{fence}"
 
 
+def value_text(value: object) -> str:
+    """The value of an option, without tokens: texts as they are, the rest short or as JSON.
+
+    >>> value_text(0.1 + 0.2), value_text([1, None]), value_text("head")
+    ('0.3', '[1, null]', 'head')
+    """
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return redact(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
 def plain_line(text: str) -> str:
     """The printable characters of a line, with its spaces as they are."""
     string = _ESCAPES.sub("", text.expandtabs(4))
     return "".join(c for c in string if unicodedata.category(c) not in _DROPPED)
+
+
+def json_text(value: object) -> str:
+    """The value as indented JSON, in which characters that are no print are escaped.
+
+    Names from outside are kept as they are, and yet a terminal that the text is shown
+    in obeys none of them.
+
+    >>> print(json_text("é\\u202e"))
+    "é\\u202e"
+    """
+    written = json.dumps(value, indent=2, ensure_ascii=False)
+    return "".join(_escaped(c) if c not in " \n" and not c.isprintable() else c for c in written)
+
+
+def _escaped(character: str) -> str:
+    return json.dumps(character)[1:-1]
 
 
 def redact(text: str, secrets: Iterable[str | None] = ()) -> str:
@@ -105,15 +135,34 @@ def redact(text: str, secrets: Iterable[str | None] = ()) -> str:
     Args:
         text: Any text.
         secrets: Further values that must not show, besides those that the
-            environment variables of Hub clients hold.
+            environment variables of Hub clients and their token file hold.
 
     >>> redact("Authorization: Bearer abcdefgh12345678")
     'Authorization: Bearer <token>'
     """
-    known = [*secrets, *(os.environ.get(name) for name in _TOKEN_VARIABLES)]
+    known = [*secrets, *(os.environ.get(name) for name in _TOKEN_VARIABLES), _logged_in()]
     for secret in sorted((s for s in known if s), key=len, reverse=True):
         if len(secret) >= _SHORTEST_SECRET:
             text = text.replace(secret, "<token>")
     for pattern, replacement in _SECRETS:
         text = pattern.sub(replacement, text)
     return text
+
+
+def _logged_in() -> str | None:
+    """The token that ``hf auth login`` keeps, wherever Hub clients would look for it."""
+    path = os.environ.get("HF_TOKEN_PATH")
+    if path is None:
+        caches = os.environ.get("XDG_CACHE_HOME", os.path.join("~", ".cache"))
+        home = os.environ.get("HF_HOME", os.path.join(caches, "huggingface"))
+        path = os.path.join(home, "token")
+    return _first_line(os.path.expanduser(os.path.expandvars(path)))
+
+
+@lru_cache(maxsize=8)
+def _first_line(path: str) -> str | None:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.readline(1000).strip() or None
+    except OSError:
+        return None

@@ -7,20 +7,28 @@ safetensors, or a pickle where there is nothing else.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ngf_hub.adapters.base import ModelSource
 from ngf_hub.adapters.weights import Weights, read_weights
-from ngf_hub.errors import ModelError
-from ngf_hub.hub import cached_folder, hub_errors, not_reached
+from ngf_hub.bounded_files import leads_out, read_json
+from ngf_hub.downloads import ask_for_model, download
+from ngf_hub.errors import HubError, ModelError
+from ngf_hub.hub import NETWORK
+from ngf_hub.licences import licence_of, licence_text
 from ngf_hub.text import plain
 
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoSibling
+
 CONFIG = "config.json"
-_BESIDES_CONFIG = ("preprocessor_config.json", "processor_config.json", "README.md")
+_PROCESSORS = ("preprocessor_config.json", "processor_config.json")
+_BESIDES_CONFIG = (*_PROCESSORS, "README.md")
+# Of an index of shards in bytes: it names every tensor.
+_MAX_INDEX = 64 << 20
 # In the order in which timm and transformers look for them.
 _SAFE = ("model.safetensors", "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
 _PICKLED = ("pytorch_model.bin", "pytorch_model.pth", "model.pth", "open_clip_pytorch_model.bin")
@@ -49,7 +57,7 @@ class ModelFiles:
     licence: str | None = None
     notes: list[str] = field(default_factory=list)
     _names: tuple[str, ...] = ()
-    _sha256: dict[str, str] = field(default_factory=dict)
+    _entries: dict[str, RepoSibling] = field(default_factory=dict)
     _token: str | None = None
     _online: bool = False
 
@@ -67,16 +75,20 @@ class ModelFiles:
         """
         names = self.choose()
         if self._online:
-            self.folder = _download(self.name, self.commit, names, self._token)
-        weights = read_weights([self.folder / name for name in names])
-        for name, found in weights.hashes.items():
-            expected = self._sha256.get(name)
-            if expected is not None and expected != found:
-                raise ModelError(
-                    f"{name} in the cache is not the file on the Hub (SHA-256 differs).",
-                    f"Delete {self.folder / name} and run the same command again.",
-                )
-        return weights
+            self._fetch(names)
+        return read_weights([self.folder / name for name in names])
+
+    def _fetch(self, names: Iterable[str]) -> None:
+        """Have files in the cache, each what the Hub says it is."""
+        for name in names:
+            path = download(
+                self.name,
+                name,
+                revision=self.commit,
+                token=self._token,
+                entry=self._entries.get(name),
+            )
+            self.folder = path.parents[name.count("/")]
 
     def source(self, weights: Weights, *notes: str) -> ModelSource:
         """What the report and the card say about where the model came from."""
@@ -92,7 +104,7 @@ class ModelFiles:
         """The names of the files that make up the checkpoint, which are not fetched yet.
 
         Raises:
-            HubError: An index of shards cannot be fetched.
+            HubError: An index of shards cannot be fetched, or the cache holds no weights.
             ModelError: There is no checkpoint, or there are several.
         """
         for known, ending in ((_SAFE, (".safetensors",)), (_PICKLED, _PICKLE_ENDINGS)):
@@ -113,6 +125,10 @@ class ModelFiles:
                     f"{self.name} holds several checkpoints: {plain(', '.join(others), 120)}.",
                     f"Name the one that is meant {known[0]}.",
                 )
+        if self.commit is not None and not self._online:
+            raise HubError(
+                f"The cache lacks the weights of {self.name}, and the Hub was not reached.", NETWORK
+            )
         adapter = any(name.startswith("adapter_") for name in self._names)
         raise ModelError(
             f"{self.name} holds no PyTorch weights" + (", only an adapter." if adapter else "."),
@@ -124,14 +140,15 @@ class ModelFiles:
     def _shards(self, index: str) -> list[str]:
         """The files that an index names."""
         if self._online:
-            self.folder = _download(self.name, self.commit, [index], self._token)
+            self._fetch([index])
         try:
-            content = json.loads((self.folder / index).read_text(encoding="utf-8"))
+            content = read_json(self.folder / index, _MAX_INDEX)
             names = sorted(set(content["weight_map"].values()))
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise ModelError(
                 f"{index} of {self.name} cannot be read.", "Fetch the repository again."
             ) from error
+        # Only names of the repository's own files: none is absolute, or leads out of it.
         missing = [name for name in names if not self.has(name)]
         if missing:
             raise ModelError(
@@ -152,7 +169,7 @@ def open_folder(folder: Path) -> ModelFiles:
         name=str(folder),
         folder=folder,
         config=_read_config(folder, str(folder), names),
-        licence=_licence_of_card(folder),
+        licence=licence_of(folder),
         _names=names,
     )
 
@@ -172,49 +189,28 @@ def open_hub(
         HubError: It cannot be fetched.
         ModelError: It holds no readable config.
     """
-    from huggingface_hub import HfApi
-
-    with hub_errors(f"fetch model {repo}", token=token):
-        try:
-            info = HfApi(token=token).model_info(repo, revision=revision, files_metadata=True)
-        except Exception as error:
-            folder = cached_folder(repo, revision) if not_reached(error) else None
-            if folder is None:
-                raise
-            return _cached(repo, folder)
-    siblings = info.siblings or []
-    names = tuple(sibling.rfilename for sibling in siblings)
-    commit = info.sha
-    if CONFIG in names:
-        # By its name, so that the cache knows what the branch stood at when it is asked offline.
-        _download(repo, revision, [CONFIG], token)
-    wanted = [CONFIG, *_BESIDES_CONFIG, *(n for n in names if code and n.endswith(".py"))]
-    folder = _download(repo, commit, [name for name in wanted if name in names], token)
-    licence = info.card_data.get("license") if info.card_data else None
-    return ModelFiles(
+    info = ask_for_model(repo, revision=revision, token=token)
+    if isinstance(info, Path):
+        return _cached(repo, info)
+    entries = {sibling.rfilename: sibling for sibling in info.siblings or []}
+    files = ModelFiles(
         name=repo,
-        folder=folder,
-        config=_read_config(folder, repo, names),
-        commit=commit,
-        licence=licence if isinstance(licence, str) else None,
-        _names=names,
-        _sha256={s.rfilename: s.lfs.sha256 for s in siblings if s.lfs is not None},
+        folder=Path(),
+        config={},
+        commit=info.sha,
+        licence=licence_text(info.card_data.get("license") if info.card_data else None),
+        _names=tuple(entries),
+        _entries=entries,
         _token=token,
         _online=True,
     )
-
-
-def _download(repo: str, revision: str | None, names: Iterable[str], token: str | None) -> Path:
-    """Fetch files of one revision into the cache; the folder that they lie in."""
-    from huggingface_hub import HfApi
-
-    api = HfApi(token=token)
-    folder = Path()
-    for name in names:
-        with hub_errors(f"fetch {name} of {repo}", token=token):
-            path = Path(api.hf_hub_download(repo, name, revision=revision))
-        folder = path.parents[name.count("/")]
-    return folder
+    if CONFIG in entries:
+        # By its name, so that the cache knows what the branch stood at when it is asked offline.
+        download(repo, CONFIG, revision=revision, token=token)
+    wanted = [CONFIG, *_BESIDES_CONFIG, *(n for n in entries if code and n.endswith(".py"))]
+    files._fetch(name for name in wanted if name in entries)
+    files.config = _read_config(files.folder, repo, files._names)
+    return files
 
 
 def _cached(repo: str, folder: Path) -> ModelFiles:
@@ -227,7 +223,7 @@ def _cached(repo: str, folder: Path) -> ModelFiles:
         folder=folder,
         config=_read_config(folder, repo, names),
         commit=folder.name,
-        licence=_licence_of_card(folder),
+        licence=licence_of(folder),
         notes=["read from the cache: the Hub was not asked for a newer commit"],
         _names=names,
     )
@@ -242,24 +238,29 @@ def _read_config(folder: Path, name: str, names: Iterable[str]) -> dict[str, Any
             if adapter
             else "Give a repository or folder that timm or transformers can load.",
         )
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(
-            f"The {CONFIG} of {name} cannot be read.", "Fetch the repository again."
-        ) from error
+    _refuse_links(folder, name, names)
+    read: dict[str, Any] = {}
+    for file in (CONFIG, *_PROCESSORS):
+        if file not in names:
+            continue
+        try:
+            read[file] = read_json(folder / file)
+        except (OSError, ValueError) as error:
+            why = f": {error}" if isinstance(error, ValueError) else ""
+            raise ModelError(
+                f"The {file} of {name} cannot be read{why}.", "Fetch the repository again."
+            ) from error
+    config = read[CONFIG]
     if not isinstance(config, dict):
         raise ModelError(f"The {CONFIG} of {name} is no JSON object.")
     return config
 
 
-def _licence_of_card(folder: Path) -> str | None:
-    """The licence that a README.md states in its metadata."""
-    from huggingface_hub import ModelCard
-
-    try:
-        licence = ModelCard.load(folder / "README.md").data.get("license")
-    # A card that cannot be read states no licence, whatever is wrong with it.
-    except Exception:
-        return None
-    return licence if isinstance(licence, str) else None
+def _refuse_links(folder: Path, name: str, names: Iterable[str]) -> None:
+    """Refuse configs that are really another file of this machine, which would be published."""
+    for file in (CONFIG, *_BESIDES_CONFIG):
+        if file in names and leads_out(folder / file, folder):
+            raise ModelError(
+                f"{file} of {name} is a link to a file outside of it, which is not followed.",
+                "If that file is meant, copy it there.",
+            )

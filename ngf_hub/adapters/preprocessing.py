@@ -13,8 +13,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from ngf_hub.errors import ModelError
+from ngf_hub.text import plain
+
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+MAX_SIDE = 4096
+"""The longest side in pixels of an input; models of the Hub take up to some 1,000."""
 
 
 class ChannelNormalise(nn.Module):
@@ -113,6 +120,24 @@ def to_uint8(image: Image, channels: int) -> Tensor:
     converted = image.convert("L" if channels == 1 else "RGB")
     pixels = torch.from_numpy(np.array(converted))
     return pixels[None] if channels == 1 else pixels.permute(2, 0, 1).contiguous()
+
+
+def checked_size(sides: Sequence[Any]) -> tuple[int, int]:
+    """Height and width of an input that fit in memory.
+
+    >>> checked_size([224, 224])
+    (224, 224)
+
+    Raises:
+        ModelError: They are no sizes of an image, or too large.
+    """
+    if len(sides) != 2 or not all(type(side) is int and 0 < side <= MAX_SIDE for side in sides):
+        shown = " x ".join(plain(side, 20) for side in sides[:3])
+        raise ModelError(
+            f"The model states an input of {shown} pixels, which is no size that can be handled.",
+            f"Give the size that it was made for, up to {MAX_SIDE} pixels a side.",
+        )
+    return sides[0], sides[1]
 
 
 def spread(values: float | Sequence[float] | None, channels: int, default: float) -> list[float]:

@@ -19,11 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from ngf_hub.adapters.preprocessing import (
+    MAX_SIDE,
     ChannelNormalise,
     ChannelOrder,
     ColourClusters,
     Patches,
     Preprocessing,
+    checked_size,
 )
 from ngf_hub.errors import ModelError
 
@@ -129,6 +131,7 @@ def split_processor(
             f"The model takes images of {channels} channels.",
             "Only grey (1) and colour (3) images can be handled.",
         )
+    _check_sizes(processor)
     pixels, notes = _with_fixed_size(ProcessorPixels(processor, channels), image_size)
     pixels = _with_order(pixels)
     size = _size(pixels, (64, 64))
@@ -152,6 +155,16 @@ def split_processor(
     whole = stages[0] if len(stages) == 1 else nn.Sequential(*stages)
     config = {"size": list(size), **shown, "processor": name, **_described(processor)}
     return Preprocessing(size, pixels, whole, channels, config), notes
+
+
+def _check_sizes(processor: Any) -> None:
+    """Refuse sizes of which one image would fill the memory."""
+    settings = json.loads(processor.to_json_string())
+    for key in ("size", "crop_size", "pad_size", "max_num_patches"):
+        stated = settings.get(key)
+        for side in stated.values() if isinstance(stated, dict) else (stated,):
+            if isinstance(side, int | float) and side > MAX_SIDE:
+                checked_size([side, side])
 
 
 def _size(pixels: ProcessorPixels, size: tuple[int, int]) -> tuple[int, int]:

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from ngf_hub.adapters.base import Classifier, LoadOptions, ModelSource
+from ngf_hub.adapters.building import bounded_building
 from ngf_hub.adapters.module import first_tensor
-from ngf_hub.adapters.preprocessing import ChannelNormalise, Preprocessing, spread
+from ngf_hub.adapters.preprocessing import ChannelNormalise, Preprocessing, checked_size, spread
 from ngf_hub.adapters.weights import Weights, storage_dtype, write_safetensors
 from ngf_hub.errors import ModelError
 from ngf_hub.text import plain
@@ -39,8 +40,12 @@ class TimmClassifier(Classifier):
 
     @classmethod
     def claims_config(cls, config: dict[str, Any]) -> bool:
-        """Timm's config names an architecture; transformers' wrapper of timm says so."""
-        return "architecture" in config and config.get("model_type") in (None, "timm_wrapper")
+        """Timm's config names an architecture; transformers' wrapper of timm says so.
+
+        The wrapper itself hands all ``model_args`` on, also the path of a checkpoint.
+        """
+        kind = config.get("model_type")
+        return kind == "timm_wrapper" or (kind is None and "architecture" in config)
 
     @classmethod
     def claims_module(cls, network: nn.Module) -> bool:  # noqa: D102
@@ -139,7 +144,7 @@ def _standard_config(files: ModelFiles) -> dict[str, Any]:
     import timm
 
     config = copy.deepcopy(files.config)
-    architecture = config["architecture"]
+    architecture = config.get("architecture")
     if not isinstance(architecture, str) or not timm.is_model(architecture):
         raise ModelError(
             f"{files.name} names an architecture that timm {timm.__version__} does not have: "
@@ -193,9 +198,12 @@ def _create(name: str, config: dict[str, Any], weights: Weights) -> nn.Module:
     try:
         if arguments.get("in_chans") is not None and pretrained.get("input_size"):
             pretrained["input_size"] = (arguments["in_chans"], *pretrained["input_size"][1:])
-        network: nn.Module = timm.create_model(
-            config["architecture"], pretrained=True, pretrained_cfg=pretrained, **arguments
-        )
+        with bounded_building(name, weights.tensors):
+            network: nn.Module = timm.create_model(
+                config["architecture"], pretrained=True, pretrained_cfg=pretrained, **arguments
+            )
+    except ModelError:
+        raise
     # timm and PyTorch raise many kinds for a config or weights that do not fit.
     except Exception as error:
         raise ModelError(
@@ -247,7 +255,7 @@ def _preprocessing(network: nn.Module, options: LoadOptions) -> Preprocessing:
             f"{_architecture(network)} takes images of {channels} channels.",
             "Only grey (1) and colour (3) images can be handled.",
         )
-    height, width = options.height_width or sides
+    height, width = checked_size(options.height_width or sides)
     data["input_size"] = (channels, height, width)
     try:
         mean = spread(options.mean if options.mean is not None else data["mean"], channels, 0.0)

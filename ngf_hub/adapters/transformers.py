@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ngf_hub.adapters.base import Classifier, LoadOptions, ModelSource
+from ngf_hub.adapters.building import bounded_building
 from ngf_hub.adapters.module import first_tensor
-from ngf_hub.adapters.preprocessing import Patches, Preprocessing, spread
+from ngf_hub.adapters.preprocessing import Patches, Preprocessing, checked_size, spread
 from ngf_hub.adapters.processors import split_processor
 from ngf_hub.adapters.transformers_config import check_kind, quiet_transformers, resolve_model
 from ngf_hub.adapters.weights import Weights, disk_errors, storage_dtype, stored
@@ -51,7 +52,15 @@ class TransformersClassifier(Classifier):
             )
         weights = files.weights()
         network, notes = _load(files.name, model_class, config, weights)
-        processor, preprocessing, more = _prepare(network, processor, options)
+        try:
+            processor, preprocessing, more = _prepare(network, processor, options)
+        except ModelError:
+            raise
+        except Exception as error:  # as with configs
+            raise ModelError(
+                f"The image processor of {files.name} does not make sense: {plain(error, 120)}.",
+                "Give size, mean and std instead.",
+            ) from error
         classifier = cls(
             network,
             preprocessing,
@@ -157,7 +166,7 @@ def _load(
 ) -> tuple[nn.Module, list[str]]:
     """The network with its weights, every one of them from the file."""
     try:
-        with quiet_transformers():
+        with quiet_transformers(), bounded_building(name, weights.tensors):
             network, info = model_class.from_pretrained(
                 None,
                 config=config,
@@ -166,6 +175,8 @@ def _load(
                 ignore_mismatched_sizes=True,  # told below, in one line
                 output_loading_info=True,
             )
+    except ModelError:
+        raise
     except Exception as error:  # constructors refuse configs with exceptions of many kinds
         raise ModelError(
             f"The weights of {name} do not fit its config: {plain(error, 160)}.",
@@ -212,7 +223,7 @@ def _prepare(
     shown: dict[str, Any] = {}
     if processor is not None:
         shown = split_processor(processor, channels, image_size)[0].config
-    height, width = options.height_width or shown["size"]
+    height, width = checked_size(options.height_width or shown["size"])
     try:
         mean = spread(options.mean if options.mean is not None else shown.get("mean"), channels, 0)
         std = spread(options.std if options.std is not None else shown.get("std"), channels, 1)

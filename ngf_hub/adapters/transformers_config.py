@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ngf_hub.adapters.preprocessing import MAX_SIDE
 from ngf_hub.errors import ModelError
+from ngf_hub.evidence.custom_code import dicts_within
 from ngf_hub.text import plain
 
 if TYPE_CHECKING:
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 EXCEPTIONS = {
     "shieldgemma2": "it answers yes or no to a written policy, by a language model's tokens",
 }
+
+# transformers makes a name for each class, and a module for each layer, before it sees a weight.
+_COUNTS = {"num_labels": 1_000_000, "num_hidden_layers": 1000, "image_size": MAX_SIDE}
 
 
 @contextmanager
@@ -75,12 +80,12 @@ def resolve_model(files: ModelFiles, trust: bool) -> tuple[Any, Any]:
             f"{files.name} is quantised, and quantised weights cannot be tuned.",
             "Use the checkpoint that it was made from.",
         )
-    # A name with a slash would fetch a compiled kernel from the Hub and run it.
-    if any("/" in str(v) for k, v in raw.items() if k.endswith("_implementation")) and not trust:
+    if not trust and any(_names_kernel(part) for part in dicts_within(raw)):
         raise ModelError(
             f"{files.name} asks for kernels of another repository, which are not run.",
             "If you trust their author, say --trust-remote-code.",
         )
+    _check_counts(files.name, raw)
     try:
         with quiet_transformers():
             config = AutoConfig.from_pretrained(
@@ -99,6 +104,27 @@ def resolve_model(files: ModelFiles, trust: bool) -> tuple[Any, Any]:
         ) from error
     check_kind(files.name, config)
     return config, model_class
+
+
+def _names_kernel(part: Mapping[str, Any]) -> bool:
+    """Whether an entry names a compiled kernel, which would be fetched from the Hub and run.
+
+    The one that transformers keeps for itself has ``_internal`` behind its name.
+    """
+    return any("/" in str(value)[:1000] for key, value in part.items() if "_implementation" in key)
+
+
+def _check_counts(name: str, raw: dict[str, Any]) -> None:
+    """Refuse numbers of classes and layers for which transformers would fill the memory."""
+    for part in dicts_within(raw):
+        for key, most in _COUNTS.items():
+            value = part.get(key)
+            if isinstance(value, int | float) and not 0 <= value <= most:
+                raise ModelError(
+                    f"The config.json of {name} states {key} {plain(value, 40)}, "
+                    "which no image classifier has.",
+                    "Use another revision, or mend the repository's config.json.",
+                )
 
 
 def _not_a_classifier(name: str, architecture: object) -> ModelError:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ngf_hub.errors import ModelError, UnsafeFileError
 from ngf_hub.evidence.files import scan_pickle
+from ngf_hub.evidence.safetensors_header import loads_quickly
 from ngf_hub.text import plain
 
 STORAGE_TYPES = (torch.float16, torch.bfloat16, torch.float32)
@@ -162,6 +163,8 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     try:
+        if not loads_quickly(path):
+            raise ValueError("its header is too long")
         return dict(load_file(path))
     except (SafetensorError, ValueError, KeyError) as error:
         raise ModelError(

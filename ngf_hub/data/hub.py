@@ -9,15 +9,20 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
-from ngf_hub.data.layout import Layout, find_layout, licence_of, licence_text
+from ngf_hub.checksums import is_stated, same
+from ngf_hub.data.bombs import refuse_card_bomb
+from ngf_hub.data.layout import Layout, find_layout
 from ngf_hub.data.reading import reading
 from ngf_hub.data.source import Source
+from ngf_hub.downloads import discard, download
 from ngf_hub.errors import DataError, HubError
 from ngf_hub.hub import OFFLINE, hub_errors
+from ngf_hub.licences import licence_of, licence_text
+from ngf_hub.patience import patiently, silence
 from ngf_hub.text import plain
 
 if TYPE_CHECKING:
-    from huggingface_hub.hf_api import DatasetInfo
+    from huggingface_hub.hf_api import DatasetInfo, RepoSibling
 
 _CARD = "README.md"
 
@@ -30,7 +35,7 @@ class HubSource(Source):
         layout: Its files, as paths in the repository.
         commit: The commit.
         asked: The revision that was asked for, if any.
-        sizes: The size of each file in bytes.
+        entries: What the Hub says of each file.
         offline: Whether only the cache may be used.
         token: For a repository that needs one.
     """
@@ -42,14 +47,14 @@ class HubSource(Source):
         *,
         commit: str,
         asked: str | None,
-        sizes: dict[str, int],
+        entries: dict[str, RepoSibling],
         offline: bool,
         token: str | None,
     ) -> None:
         super().__init__(repo_id, layout, token=token)
         self.revision = commit
         self._asked = asked
-        self._sizes = sizes
+        self._entries = entries
         self._offline = offline
 
     @property
@@ -59,7 +64,8 @@ class HubSource(Source):
 
     def size(self, split: str) -> int:
         """See :meth:`Source.size`."""
-        return sum(self._sizes.get(path, 0) for path in self.layout.files[split])
+        files = [self._entries.get(path) for path in self.layout.files[split]]
+        return sum(file.size or 0 for file in files if file is not None)
 
     def addresses(self, split: str) -> list[str]:
         """See :meth:`Source.addresses`."""
@@ -69,8 +75,21 @@ class HubSource(Source):
     def fetch(self, splits: Sequence[str]) -> dict[str, list[str]]:
         """See :meth:`Source.fetch`: into the Hub's own cache, which resumes and is shared."""
         wanted = {split: self.layout.files[split] for split in splits}
+        flat = [path for paths in wanted.values() for path in paths]
         with hub_errors(f"fetch dataset {self.name}", token=self.token):
-            folder = self._snapshot([path for paths in wanted.values() for path in paths])
+            folder = patiently(lambda: self._snapshot(flat))
+        for path in [] if self._offline else flat:
+            entry = self._entries.get(path)
+            if is_stated(entry) and not same(entry, folder / path):
+                discard(folder / path)
+                download(
+                    self.name,
+                    path,
+                    revision=self.revision,
+                    token=self.token,
+                    entry=entry,
+                    repo_type="dataset",
+                )
         local = {split: [folder / path for path in paths] for split, paths in wanted.items()}
         missing = [split for split, paths in local.items() if not all(p.exists() for p in paths)]
         if missing:
@@ -121,11 +140,18 @@ def open_hub(
             the Hub cannot be reached and the cache does not have it.
         DataError: It holds no images that can be read.
     """
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, try_to_load_from_cache
 
     try:
         with hub_errors(f"find dataset {repo_id}", token=token):
-            info = HfApi(token=token).dataset_info(repo_id, revision=revision, files_metadata=True)
+            api = HfApi(token=token)
+            kept = try_to_load_from_cache(repo_id, _CARD, revision=revision, repo_type="dataset")
+            info = patiently(
+                lambda: api.dataset_info(
+                    repo_id, revision=revision, files_metadata=True, timeout=silence()
+                ),
+                kept=isinstance(kept, str),
+            )
     except HubError as error:
         cached = _open_cached(repo_id, config, revision) if _is_unreachable(error) else None
         if cached is None:
@@ -143,9 +169,15 @@ def _open_online(
     assert commit is not None
     if info.gated:  # its description is public, its files are not
         with hub_errors(f"read dataset {info.id}", token=token):
-            HfApi(token=token).auth_check(info.id, repo_type="dataset")
+            patiently(lambda: HfApi(token=token).auth_check(info.id, repo_type="dataset"))
+    if any(file.rfilename == _CARD for file in info.siblings or []):
+        refuse_card_bomb(
+            download(info.id, _CARD, revision=commit, token=token, repo_type="dataset")
+        )
     with reading(info.id, token=token):
-        layout = find_layout(info.id, config=config, revision=commit, token=token)
+        layout = patiently(
+            lambda: find_layout(info.id, config=config, revision=commit, token=token)
+        )
     root = f"hf://datasets/{info.id}@{commit}/"
     for split, paths in layout.files.items():
         if not all(path.startswith(root) for path in paths):
@@ -158,9 +190,9 @@ def _open_online(
     }
     layout.licence = licence_text(info.card_data.get("license") if info.card_data else None)
     _remember(info.id, commit, config, layout)
-    sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
+    entries = {file.rfilename: file for file in info.siblings or []}
     return HubSource(
-        info.id, layout, commit=commit, asked=revision, sizes=sizes, offline=False, token=token
+        info.id, layout, commit=commit, asked=revision, entries=entries, offline=False, token=token
     )
 
 
@@ -193,7 +225,7 @@ def _open_cached(repo_id: str, config: str | None, revision: str | None) -> HubS
             }
         layout.licence = licence_of(folder)
     source = HubSource(
-        repo_id, layout, commit=commit, asked=revision, sizes={}, offline=True, token=None
+        repo_id, layout, commit=commit, asked=revision, entries={}, offline=True, token=None
     )
     source.notes.append("The Hub was not reached; the dataset was read from the cache.")
     return source

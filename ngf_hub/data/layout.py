@@ -13,7 +13,6 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ngf_hub.errors import DataError
@@ -167,26 +166,6 @@ def _identity(path: str) -> tuple[str, ...]:
         return (path,)
     status = os.stat(path)
     return (path, f"{status.st_mtime_ns}-{status.st_size}")
-
-
-def licence_of(folder: Path) -> str | None:
-    """The licence that a folder's ``README.md`` states."""
-    from huggingface_hub import DatasetCard
-
-    readme = folder / "README.md"
-    if not readme.is_file():
-        return None
-    try:
-        return licence_text(DatasetCard.load(readme).data.get("license"))
-    except Exception:  # a card that cannot be parsed states no licence
-        return None
-
-
-def licence_text(value: Any) -> str | None:
-    """A licence of a card, which may be a list, as one text."""
-    if isinstance(value, list | tuple):
-        value = ", ".join(str(part) for part in value)
-    return plain(value, 100) if value else None
 
 
 def _is_json(value: Any) -> bool:

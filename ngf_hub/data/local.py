@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ngf_hub.data.layout import Layout, find_layout, licence_of
+from ngf_hub.data.bombs import refuse_card_bomb
+from ngf_hub.data.layout import Layout, find_layout
 from ngf_hub.data.reading import reading
 from ngf_hub.data.source import Source
 from ngf_hub.data.split import JUDGE_NAMES, TUNE_NAMES
 from ngf_hub.errors import DataError
-from ngf_hub.text import plain
+from ngf_hub.licences import licence_of
+from ngf_hub.text import plain, redact
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -120,10 +122,29 @@ def open_local(path: Path, config: str | None = None) -> Source:
     with reading(name):
         if plain_images:
             return _open_class_folders(path, images)
+        refuse_card_bomb(path / "README.md")
         layout = find_layout(str(path.absolute()), config=config)
+        _refuse_outside(path, layout)
         layout.files = {split: paths for split, paths in layout.files.items() if paths}
         layout.licence = licence_of(path)
         return FileSource(name, layout)
+
+
+def _refuse_outside(path: Path, layout: Layout) -> None:
+    """Refuse a card that names files of this machine, or of another, that are not the dataset's.
+
+    Raises:
+        DataError: It does.
+    """
+    root = os.path.abspath(path) + os.sep
+    for split, files in layout.files.items():
+        for file in files:
+            if "://" in file or not os.path.abspath(file).startswith(root):
+                raise DataError(
+                    f"Split {plain(split, 60)} of {plain(path)} has files outside of the folder: "
+                    f"{plain(redact(file), 100)}.",
+                    "Mend the folder's README.md, or put the files into the folder.",
+                )
 
 
 def _open_file(path: Path) -> Source:
@@ -148,15 +169,33 @@ def _open_class_folders(path: Path, images: list[Path]) -> FolderSource:
         split: sorted(str(file) for file in images if root in file.parents)
         for split, root in roots.items()
     }
-    return FolderSource(str(path), Layout("imagefolder", files), roots)
+    source = FolderSource(str(path), Layout("imagefolder", files), roots)
+    if outside := _links_out(path, images):
+        source.notes.append(f"{outside} images are links to files outside of the folder.")
+    return source
 
 
 def _visible_files(path: Path) -> list[Path]:
+    """All regular files, behind links too; each folder once, however many links lead to it."""
     found = []
+    seen: set[tuple[int, int]] = set()
     for folder, subfolders, names in os.walk(path, followlinks=True):
-        subfolders[:] = [name for name in subfolders if not name.startswith((".", "__"))]
-        found += [Path(folder) / name for name in names if not name.startswith(".")]
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:
+            subfolders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith((".", "__")))
+        visible = (os.path.join(folder, name) for name in names if not name.startswith("."))
+        # Not a pipe or a device, which would never end.
+        found += [Path(file) for file in visible if os.path.isfile(file)]
     return found
+
+
+def _links_out(path: Path, files: Iterable[Path]) -> int:
+    """How many files of a folder really lie elsewhere."""
+    root = path.resolve()
+    return sum(not file.resolve().is_relative_to(root) for file in files)
 
 
 def _image_suffixes() -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import threading
@@ -14,15 +15,29 @@ from ngf_hub.text import plain
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+# No EPS, which would start Ghostscript, and no FITS, which may be compressed without bound.
+_FORMATS = (
+    *("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "TGA", "TIFF"),
+    "WEBP",
+)
 _ORIENTATION = 0x0112  # the EXIF tag
 _opening = threading.Lock()
+
+
+@functools.cache
+def known_formats() -> tuple[str, ...]:
+    """The names of the formats that are read, as far as this Pillow has them."""
+    from PIL import Image
+
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
 def open_picture(data: bytes, where: str) -> Image:
     """The header of an encoded picture; its pixels are decoded when they are needed.
 
     Args:
-        data: PNG, JPEG or any other format that Pillow reads.
+        data: PNG, JPEG or another of :func:`known_formats`.
         where: Names the picture in errors, such as ``row 3 of split train``.
 
     Raises:
@@ -35,7 +50,7 @@ def open_picture(data: bytes, where: str) -> Image:
         # Pillow only warns from its limit up to twice of it; below, that is an error too.
         with _opening, warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data))
+            image = Image.open(io.BytesIO(data), formats=known_formats())
     except Image.DecompressionBombError as error:
         raise _bomb(where) from error
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError) as error:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ngf_hub.data.source import Source
 
 SHUFFLE_BUFFER = 1000
+MAX_ENCODED = 256 << 20
+"""Bytes of one encoded picture."""
 _UNLABELLED_AT_FIRST = 1000
 
 
@@ -211,7 +213,7 @@ def encoded(value: Any, where: str, trusts_paths: bool, token: str | None = None
     else:
         data, path = value, None
     if data is not None:
-        return bytes(data)
+        return _bounded(bytes(data), where)
     if path is None:
         raise DataError(f"There is no image at {where}.", "Remove that row.")
     if not trusts_paths:
@@ -221,11 +223,21 @@ def encoded(value: Any, where: str, trusts_paths: bool, token: str | None = None
         )
     if "://" not in path:
         try:
-            return Path(path).read_bytes()
+            with Path(path).open("rb") as file:
+                return _bounded(file.read(MAX_ENCODED + 1), where)
         except OSError as error:
             raise DataError(f"The image at {where} cannot be read: {plain(error)}.") from error
     from datasets import DownloadConfig
     from datasets.utils.file_utils import xopen
 
     with xopen(path, "rb", download_config=DownloadConfig(token=token)) as file:
-        return bytes(file.read())
+        return _bounded(bytes(file.read(MAX_ENCODED + 1)), where)
+
+
+def _bounded(data: bytes, where: str) -> bytes:
+    if len(data) > MAX_ENCODED:
+        raise DataError(
+            f"The image at {where} has more than {MAX_ENCODED >> 20} MiB, as no picture has.",
+            "Remove it from the dataset, or make it smaller.",
+        )
+    return data

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ngf_hub.data.bombs import refuse_bombs
 from ngf_hub.data.known import KNOWN, find_known
 from ngf_hub.data.layout import Layout, make_builder
 from ngf_hub.errors import DataError, HubError
@@ -73,6 +74,7 @@ class Source(ABC):
     def tables(self, splits: Sequence[str]) -> dict[str, Dataset]:
         """The rows of some splits, memory-mapped; files of other splits are not touched."""
         paths = self.fetch(splits)
+        refuse_bombs(path for files in paths.values() for path in files)
         # Class folders get their class names from the folders of all splits together.
         together = self.layout.module == "imagefolder"
         groups = [list(paths)] if together else [[split] for split in paths]
@@ -92,6 +94,7 @@ class Source(ABC):
         from ngf_hub.data.split import permutation
 
         paths = self.addresses(split)
+        refuse_bombs(paths)
         paths = [paths[i] for i in permutation(len(paths), seed, f"files of {split}")]
         in_parts = self.layout.module == "parquet"
         step = _FILES_AT_A_TIME if in_parts else max(1, len(paths))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from ngf_hub.errors import ModelError, NgfHubError
 from ngf_hub.evidence.base import KINDS, Case, Collected, Evidence, Recovered
+from ngf_hub.progress import duration
 from ngf_hub.scan_report import Finding
 from ngf_hub.text import plain, redact
 from ngf_hub.unchanged import State
@@ -110,20 +111,6 @@ def estimate(chosen: Mapping[str, Evidence], case: Case, state: State) -> str | 
     more = f"; not known of {', '.join(unknown)}" if unknown else ""
     least = "at least " if unknown else ""
     return f"This will take {least}about {duration(total)} ({parts}{more})."
-
-
-def duration(seconds: float) -> str:
-    """Such as ``40 s``, ``7 min`` or ``2 h 5 min``.
-
-    >>> duration(39.7), duration(400), duration(7500), duration(0.4)
-    ('40 s', '7 min', '2 h 5 min', '1 s')
-    """
-    if seconds < 99.5:
-        return f"{max(1, round(seconds))} s"
-    minutes = round(seconds / 60)
-    if minutes < 100:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def collect(chosen: Mapping[str, Evidence], case: Case, state: State) -> Evidences:

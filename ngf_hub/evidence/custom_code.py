@@ -57,7 +57,7 @@ def _reasons(name: str, config: Any, names: Collection[str]) -> Iterator[str]:
                 module = f"{folder}/{value[0]}" if folder else value[0]
                 if any(path in names for path in (f"{module}.py", f"{module}/{value[0]}.py")):
                     yield _told(f"{value[0]}.{value[1]}", folder, names, "model_index.json")
-    for part in _dicts(config):
+    for part in dicts_within(config):
         for entry in _entries(part.get("auto_map")):
             yield _told(entry, folder, names, "auto_map")
         pipelines = part.get("custom_pipelines")
@@ -75,7 +75,7 @@ def _reasons(name: str, config: Any, names: Collection[str]) -> Iterator[str]:
         yield "it asks for trust_remote_code itself"
 
 
-def _dicts(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def dicts_within(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The config and those inside it, such as ``vision_config``."""
     rest: list[Any] = [config]
     while rest:

@@ -184,7 +184,8 @@ class Sweep:
 
     def _logits(self, pixels: Tensor) -> Tensor:
         with self.case.accelerator.autocast():
-            return self.classifier(pixels.clamp(0, 1)).float()
+            logits: Tensor = self.classifier(pixels.clamp(0, 1))
+        return logits.float()
 
 
 def _margins(logits: Tensor) -> Tensor:

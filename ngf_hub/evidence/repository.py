@@ -25,11 +25,14 @@ from ngf_hub.evidence.safetensors_header import (
 )
 from ngf_hub.evidence.weights_fit import check_fit
 from ngf_hub.evidence.wrappings import worth_reading
+from ngf_hub.patience import is_transient
 from ngf_hub.progress import Track, silent
 from ngf_hub.scan_report import Finding
 from ngf_hub.text import plain
 
 MAX_FETCHED = 512 << 20
+NOT_FETCHED = "could not be fetched"
+"""What the note of a file says of which the Hub gave nothing."""
 _MAX_GLANCES = 32
 _INDEX = "model.safetensors.index.json"
 _PICKLES = re.compile(
@@ -198,7 +201,10 @@ class _Look:
         try:
             path = self.files.fetch(name)
         except HubError as error:
+            if error.__cause__ is not None and is_transient(error.__cause__):
+                raise  # a look that a moment's fault kept short is none
             self.say(name, error.message, "not scanned")
+            self.files.notes.append(f"{plain(name, 160)} {NOT_FETCHED}")
             return
         self.checked[kind] += 1
         inspect = inspect_keras if kind == "keras" else inspect_pickle

@@ -8,16 +8,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ngf_hub.errors import ModelError
-from ngf_hub.hub import cached_folder, hub_errors, not_reached
+from ngf_hub.checksums import is_stated, same
+from ngf_hub.downloads import ask_for_model, download
+from ngf_hub.errors import HubError, ModelError
+from ngf_hub.hub import NETWORK, hub_errors
 from ngf_hub.paths import files_below
+from ngf_hub.patience import patiently, silence
+from ngf_hub.remote import is_weights
 from ngf_hub.source import locate
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoSibling
 
 # Fetched at once, since the header of most safetensors files is shorter.
 _FIRST_BYTES = 1 << 17
-_TIMEOUT_S = 30.0
 
 
 @dataclass
@@ -107,6 +113,7 @@ class HubFiles(RepositoryFiles):
     """A Hub repository at a commit."""
 
     token: str | None = None
+    entries: dict[str, RepoSibling] = field(default_factory=dict, repr=False)
     _starts: dict[str, bytes] = field(default_factory=dict, repr=False)
 
     def read(self, name: str, start: int, count: int) -> bytes:  # noqa: D102
@@ -138,28 +145,32 @@ class HubFiles(RepositoryFiles):
         url = hf_hub_url(self.name, name, revision=self.commit, endpoint=endpoint)
         headers = build_hf_headers(token=self.token)
         headers |= {"Range": f"bytes={start}-{start + count - 1}", "Accept-Encoding": "identity"}
-        content = bytearray()
-        with (
-            hub_errors(f"fetch {name} of {self.name}", token=self.token),
-            get_session().stream("GET", url, headers=headers, timeout=_TIMEOUT_S) as response,
-        ):
-            hf_raise_for_status(response)
-            if response.status_code == 206 or start == 0:
+
+        def ask() -> bytes | None:
+            content = bytearray()
+            with get_session().stream("GET", url, headers=headers, timeout=silence()) as response:
+                hf_raise_for_status(response)
+                if response.status_code != 206 and start:
+                    return None
                 for block in response.iter_bytes():
                     content += block
                     if len(content) >= count:
                         break
-                return bytes(content[:count])
+            return bytes(content[:count])
+
+        with hub_errors(f"fetch {name} of {self.name}", token=self.token):
+            part = patiently(ask)
+        entry = self.entries.get(name)
+        whole = part is not None and count == self.sizes[name] and is_stated(entry)
+        if part is not None and len(part) == count and not (whole and not same(entry, part)):
+            return part
         with self.fetch(name).open("rb") as file:
             file.seek(start)
             return file.read(count)
 
     def fetch(self, name: str) -> Path:  # noqa: D102
-        from huggingface_hub import HfApi
-
-        with hub_errors(f"fetch {name} of {self.name}", token=self.token):
-            api = HfApi(token=self.token)
-            return Path(api.hf_hub_download(self.name, name, revision=self.commit))
+        entry = self.entries.get(name)
+        return download(self.name, name, revision=self.commit, token=self.token, entry=entry)
 
     def weights(self) -> list[str]:  # noqa: D102
         return _weights(self.sizes, name=self.name, commit=self.commit, token=self.token)
@@ -167,22 +178,19 @@ class HubFiles(RepositoryFiles):
 
 def _open_hub(repo: str, revision: str | None, token: str | None) -> RepositoryFiles:
     """A Hub repository; what the cache holds of it where the Hub is not reached."""
-    from huggingface_hub import HfApi
-
-    with hub_errors(f"fetch model {repo}", token=token):
-        try:
-            info = HfApi(token=token).model_info(
-                repo, revision=revision, files_metadata=True, securityStatus=True
+    info = ask_for_model(repo, revision=revision, token=token, security=True)
+    if isinstance(info, Path):
+        kept = _cached(repo, info)
+        if not any(is_weights(name) for name in kept.sizes):
+            raise HubError(
+                f"The cache lacks the weights of {repo}, and the Hub was not reached.", NETWORK
             )
-        except Exception as error:
-            folder = cached_folder(repo, revision) if not_reached(error) else None
-            if folder is None:
-                raise
-            return _cached(repo, folder)
-    files = HubFiles(name=repo, sizes={}, commit=info.sha, token=token)
-    for sibling in info.siblings or []:
+        return kept
+    entries = {sibling.rfilename: sibling for sibling in info.siblings or []}
+    files = HubFiles(name=repo, sizes={}, commit=info.sha, token=token, entries=entries)
+    for name, sibling in entries.items():
         size = sibling.lfs.size if sibling.size is None and sibling.lfs else sibling.size
-        files.sizes[sibling.rfilename] = sys.maxsize if size is None else size
+        files.sizes[name] = sys.maxsize if size is None else size
     files.security = info.security_repo_status
     if files.security is None:
         files.notes.append("the Hub says nothing of its own security scan")

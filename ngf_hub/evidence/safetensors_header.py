@@ -14,6 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ngf_hub.text import plain
@@ -22,6 +23,8 @@ from ngf_hub.text import plain
 # a model with 10,000 tensors is about 1 MB long.
 MAX_HEADER = 100_000_000
 MAX_READ = 8_000_000
+# Of a file that is loaded: the library takes seconds for some 50,000 tensors.
+MAX_LOADED = 2 << 20
 _MAX_RANK = 64
 _DTYPES = {
     4: "F4",
@@ -79,6 +82,12 @@ class Header:
     tensors: dict[str, TensorInfo]
     metadata: dict[str, str] = field(default_factory=dict)
     missing: int = 0
+
+
+def loads_quickly(path: Path) -> bool:
+    """Whether the header of a file is short enough for the library to load what it names."""
+    with path.open("rb") as file:
+        return int.from_bytes(file.read(8), "little") <= MAX_LOADED
 
 
 def read_header(read: Read, size: int) -> Header:

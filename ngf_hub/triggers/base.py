@@ -8,21 +8,33 @@ and no code) and loaded again to the same pixels.
 from __future__ import annotations
 
 import json
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+import torch
 from torch import Tensor
 
+from ngf_hub.bounded_files import read_json
 from ngf_hub.errors import TriggerError
+from ngf_hub.evidence.safetensors_header import loads_quickly
 from ngf_hub.paths import existing
 from ngf_hub.text import plain
 from ngf_hub.triggers.options import Options
 
 CONFIG_FILE = "trigger.json"
 TENSOR_FILE = "trigger.safetensors"
+_HINT = "Give a folder that `ngf-hub attack` or `ngf-hub scan` wrote."
+_MAX_CONFIG = 4 << 20
+_MAX_TENSORS = 512 << 20
+_MAX_CLASSES = 1 << 31
+_TYPES = (
+    *(torch.float16, torch.bfloat16, torch.float32, torch.float64),
+    *(torch.uint8, torch.int32, torch.int64, torch.bool),
+)
 # See TriggerInfo.origin of the report.
 ORIGINS = ("given", "known attack", "recovered")
 
@@ -161,32 +173,69 @@ def load_folder(folder: Path) -> Trigger:
     Raises:
         TriggerError: A file is missing or broken, or the family is unknown.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
+    where = plain(folder)
     try:
-        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        config = read_json(folder / CONFIG_FILE, _MAX_CONFIG)
+        if not isinstance(config, dict):
+            raise ValueError(f"{CONFIG_FILE} holds no JSON object")
         family, target = str(config["family"]), config["target"]
-        tensors = load_file(folder / TENSOR_FILE)
         parameters = dict(config["parameters"])
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise TriggerError(f"{folder} is no trigger folder: {error}") from error
+        tensors = _read_tensors(folder / TENSOR_FILE)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TriggerError(f"{where} is no trigger folder: {plain(error, 120)}", _HINT) from error
     if family not in FAMILIES:
         known = ", ".join(sorted(FAMILIES))
-        raise TriggerError(f"Unknown trigger family {family!r} in {folder}.", f"Known: {known}.")
-    if target is not None and (not isinstance(target, int) or target < 0):
-        raise TriggerError(f"{folder}: the target must be a class index or null, not {target!r}.")
+        raise TriggerError(
+            f"Unknown trigger family {plain(family, 40)!r} in {where}.", f"Known: {known}."
+        )
+    if target is not None and (type(target) is not int or not 0 <= target < _MAX_CLASSES):
+        raise TriggerError(
+            f"{where}: the target must be a class index or null, not {plain(target, 40)!r}.", _HINT
+        )
     origin = config.get("origin", "given")
     if origin not in ORIGINS:
         known = ", ".join(ORIGINS)
-        raise TriggerError(f"{folder}: unknown origin {origin!r}.", f"Known: {known}.")
+        raise TriggerError(f"{where}: unknown origin {plain(origin, 40)!r}.", f"Known: {known}.")
     try:
         trigger = FAMILIES[family].from_parts(parameters, tensors, target)
-    except (KeyError, TypeError, ValueError) as error:
-        raise TriggerError(f"{folder} does not describe a {family} trigger: {error}") from error
+        for name, tensor in tensors.items():
+            if not tensor.numel() or not tensor.isfinite().all():
+                raise ValueError(f"{plain(name, 40)} holds no finite numbers")
+    except TriggerError:
+        raise
+    # Families check what they know of; whatever else does not fit raises what it will.
+    except Exception as error:
+        raise TriggerError(
+            f"{where} does not describe a {family} trigger: {plain(error, 120)}", _HINT
+        ) from error
     trigger.origin = origin
     trigger.made_for = _made_for(folder, config.get("made_for"))
     return trigger
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a trigger, which are small, from a header that does not lie.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is no safetensors file, too large, or holds other than plain numbers.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_TENSORS:
+        raise ValueError(f"{TENSOR_FILE} is no file of a trigger's tensors")
+    if not loads_quickly(path):
+        raise ValueError(f"{TENSOR_FILE} has too long a header")
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{TENSOR_FILE} is no safetensors file") from error
+    for name, tensor in tensors.items():
+        if tensor.dtype not in _TYPES:
+            raise ValueError(f"{plain(name, 40)} is stored as {tensor.dtype}")
+    return tensors
 
 
 def _made_for(folder: Path, stated: Any) -> MadeFor | None:
@@ -198,8 +247,10 @@ def _made_for(folder: Path, stated: Any) -> MadeFor | None:
         return MadeFor(
             size=(int(height), int(width)),
             num_classes=int(stated["num_classes"]),
-            class_names=None if names is None else tuple(map(str, names)),
+            class_names=None if names is None else tuple(plain(name) for name in names),
             dataset=plain(stated["dataset"], 100),
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise TriggerError(f"{folder}: what it was made for cannot be read: {error}") from error
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise TriggerError(
+            f"{plain(folder)}: what it was made for cannot be read: {plain(error, 120)}", _HINT
+        ) from error

@@ -6,11 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from ngf_hub.data.picture import known_formats
 from ngf_hub.errors import TriggerError
+from ngf_hub.text import plain
+
+_MAX_PIXELS = 1 << 24
 
 
 def read_picture(path: Path) -> tuple[Tensor, Tensor]:
@@ -20,11 +24,17 @@ def read_picture(path: Path) -> tuple[Tensor, Tensor]:
         TriggerError: There is no such file, or it is no picture.
     """
     try:
-        with Image.open(path) as image:
+        if not path.is_file():
+            raise OSError("there is no such file")
+        with Image.open(path, formats=known_formats()) as image:
+            if image.width * image.height > _MAX_PIXELS:
+                raise OSError(f"it has more than {_MAX_PIXELS:,} pixels")
             values = np.asarray(image.convert("RGBA"), dtype=np.float32) / 255
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    # Pillow's plugins raise many kinds on corrupt data.
+    except Exception as error:
         raise TriggerError(
-            f"Cannot read the trigger picture {path}: {error}", "Give a PNG file."
+            f"Cannot read the trigger picture {plain(path)}: {plain(error, 120)}.",
+            "Give a PNG file.",
         ) from error
     picture = torch.from_numpy(values).permute(2, 0, 1)
     return picture[:3].contiguous(), picture[3:].contiguous()
