@@ -11,4 +11,17 @@
 - ``scan_zoo``: ROC, false alarms and misses of the scan on the zoo; ``zoo_evidence`` keeps
   what ``calibrate`` and it measured (not a script).
 - ``transfer``: true ASR once a model has unlearned the triggers that the scan recovered.
+- ``recovery_speed``: all classes together against one after another; a whole scan; 1,000 classes.
+- ``attack_table``: how strong each attack becomes, beside the same recipe without poison;
+  ``attack_plan``: networks, datasets and settings (not a script).
+- ``cure_thirdparty``: ``auto`` on models that others trained, over seeds.
+- ``foreign_triggers``: what a trigger does to models that never saw it.
+- ``step_rules``: the same objective by SGD, Adam and K-FAC.
+- ``scan_thirdparty``: the scan on models that others trained.
+- ``fleet``: many models on a Ray cluster while a worker and the driver are killed.
+- ``faults``: the Hub fails, or the process is killed, by seeded plans: what is left.
+- ``fuzz``: the readers of configs, reports, triggers and cards on made-up input.
+- ``large``: memory and seconds of networks as large as ViT-L.
+- ``devices``: seconds, passes and memory of usual networks, on a GPU where there is one.
+- ``report_page``: the HTML page of a large fleet, and the picture of a report.
 """

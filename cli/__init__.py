@@ -4,9 +4,10 @@
 - ``arguments``: the options that several commands share.
 - ``console``: progress bars, tables and JSON.
 - ``inputs``, ``attack_inputs``: from options to model, images and trigger.
-- ``scan``, ``purify``, ``evaluate``, ``attack``, ``attacks``, ``layers``, ``methods``, ``publish``,
-  ``card``, ``demo``: the
-  commands; ``scan_options``, ``scan_view``: what a scan takes and shows in the terminal.
+- ``scan``, ``purify``, ``evaluate``, ``attack``, ``attacks``, ``bench``, ``layers``, ``methods``,
+  ``publish``, ``reproduce``, ``card``, ``report``, ``demo``: the commands.
+- ``scan_options``, ``scan_view``, ``scan_fleet``: what a scan takes and shows in the terminal.
+- ``launching``: several processes for one command.
 
 What takes long to import is imported inside the commands, so that
 ``ngf-hub --help`` answers at once.

@@ -20,10 +20,14 @@ from ngf_hub.cli import (
     methods,
     publish,
     purify,
+    report,
+    reproduce,
     scan,
 )
-from ngf_hub.cli.console import fail
+from ngf_hub.cli.console import fail, show_traceback
 from ngf_hub.errors import NgfHubError
+from ngf_hub.hub import explain
+from ngf_hub.patience import own_process
 
 app = typer.Typer(
     name="ngf-hub",
@@ -38,7 +42,21 @@ app = typer.Typer(
 # What Typer turns Ctrl-C into.
 INTERRUPTED = 130
 
-COMMANDS = (demo, scan, purify, evaluate, attack, attacks, bench, layers, methods, card, publish)
+COMMANDS = (
+    demo,
+    scan,
+    purify,
+    evaluate,
+    attack,
+    attacks,
+    bench,
+    layers,
+    methods,
+    card,
+    report,
+    publish,
+    reproduce,
+)
 
 for module in COMMANDS:
     name = module.__name__.rpartition(".")[2]
@@ -65,6 +83,7 @@ def options(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; errors become one line and exit code 2."""
+    own_process()
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
@@ -75,9 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (typer.Abort, KeyboardInterrupt):
         code = fail("Interrupted.", "Nothing was half-written; run the same command again.")
     except NgfHubError as error:
-        if debug:
-            raise
-        code = fail(error.message, error.hint, error.details)
+        told = (error.message, error.hint, error.details)
+        code = show_traceback(error) if debug else fail(*told)
     except BrokenPipeError:
         code = 141  # what the shell reports where the reader of a pipe has gone
     except Exception as error:
@@ -86,7 +104,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if hasattr(error, "format_message"):
             sys.exit(fail(error.format_message(), "See --help."))
         if debug:
-            raise
+            sys.exit(show_traceback(error))
+        told = explain(error) if isinstance(error, OSError) else None
+        if told is not None:  # a full disk, say, wherever it was met
+            sys.exit(fail(f"Cannot go on: {told[0]}.", told[1]))
         code = fail(
             f"Unexpected {type(error).__name__}: {error}",
             "Run it again with --debug for the traceback, and please report it.",

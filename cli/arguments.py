@@ -150,9 +150,23 @@ class RunOptions:
     mixed_precision: Annotated[
         str,
         _option(
-            RUN, help="no, bf16 or fp16, of forward passes; curvature stays in float32 or better."
+            RUN,
+            "--precision",
+            "--mixed-precision",
+            help="no (float32), bf16 or fp16 (on a GPU), of forward passes; curvature stays in "
+            "float32 or better.",
         ),
     ] = "no"
+
+
+Processes = Annotated[
+    int,
+    _option(
+        RUN,
+        min=1,
+        help="Processes that share the work: one a GPU, or on the CPU. The result is that of one.",
+    ),
+]
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
@@ -165,7 +179,11 @@ Private = Annotated[
 
 
 def grouped(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a command take dataclasses of options, which Typer then sees as single options."""
+    """Let a command take dataclasses of options, which Typer then sees as single options.
+
+    A command that takes :class:`RunOptions` takes ``--num-processes`` too, and knows nothing
+    of it: it is run in as many processes, see :mod:`ngf_hub.cli.launching`.
+    """
     groups: dict[str, type] = {}
     parameters: list[inspect.Parameter] = []
     # Not get_type_hints: before Python 3.11 it wraps what defaults to None, and the
@@ -187,6 +205,15 @@ def grouped(command: Callable[..., Any]) -> Callable[..., Any]:
                         annotation=inner[entry.name],
                     )
                 )
+            if kind is RunOptions:
+                parameters.append(
+                    inspect.Parameter(
+                        "num_processes",
+                        inspect.Parameter.KEYWORD_ONLY,
+                        default=1,
+                        annotation=Processes,
+                    )
+                )
         else:
             parameters.append(
                 parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[name])
@@ -194,6 +221,11 @@ def grouped(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def spread(**values: Any) -> Any:
+        count = values.pop("num_processes", 1)
+        if count > 1:
+            from ngf_hub.cli.launching import launch
+
+            raise typer.Exit(launch(count, values["device"]))
         for name, kind in groups.items():
             values[name] = kind(**{entry.name: values.pop(entry.name) for entry in fields(kind)})
         return command(**values)

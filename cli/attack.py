@@ -220,6 +220,11 @@ def command(
         arguments={
             **arguments_of(data, run),
             "model": source,
+            "revision": revision,
+            "from_scratch": not read.pretrained,
+            "model_options": pairs(model_option or []),
+            "image_size": image_size,
+            "split": split,
             "attack": attack,
             "options": chosen.options(),
             "target": target or "0",

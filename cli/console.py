@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ngf_hub.text import plain, plain_line, redact
+from ngf_hub.text import json_text, plain, plain_line, redact
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,6 +30,16 @@ def fail(message: str, hint: str = "", details: str = "") -> int:
     return 2
 
 
+def show_traceback(error: BaseException) -> int:
+    """Print the traceback of an error, without tokens and escapes, and return exit code 2."""
+    import traceback
+
+    for part in traceback.format_exception(error):
+        for line in redact(part).splitlines():
+            print(plain_line(line), file=sys.stderr)
+    return 2
+
+
 def stderr() -> Console:
     """The console for progress, notes and errors."""
     from rich.console import Console
@@ -46,7 +56,7 @@ def stdout() -> Console:
 
 def print_json(value: Any) -> None:
     """Print one JSON document and nothing else."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(json_text(value))
 
 
 def progress(quiet: bool = False, *, transient: bool = False) -> Track:
@@ -112,12 +122,12 @@ def show_measurements(
         rates: list[Rate | None] = [getattr(measured, key) for _, measured in columns]
         measured = [rate for rate in rates if rate is not None]
         if measured:
-            cells = [Text(_short(rate)) for rate in rates]
+            cells = [Text(short(rate)) for rate in rates]
             table.add_row(label, str(measured[0].n), *cells)
     stdout().print(table)
 
 
-def _short(rate: Rate | None) -> str:
+def short(rate: Rate | None) -> str:
     """Such as ``84.9 [83.2, 86.4]``."""
     if rate is None or rate.value is None:
         return "–"
@@ -173,7 +183,7 @@ def show_cure(cure: Cure) -> None:
     for name, seen in (("was told to forget", True), ("was not told of", False)):
         if rates := cure.pooled(seen=seen):
             before, after = rates
-            table.add_row(name, str(after.n), Text(_short(before)), Text(_short(after)))
+            table.add_row(name, str(after.n), Text(short(before)), Text(short(after)))
     if table.row_count:
         stdout().print(table)
 
@@ -205,6 +215,6 @@ def show_classes(measured: Measurement) -> None:
         named = row.name is not None and row.name != str(row.label)
         name = f"{row.label} {row.name}" if named else str(row.label)
         rates = (row.accuracy, row.attack_success, row.recovered_accuracy)
-        cells = [Text(_short(rate)) for rate in rates]
+        cells = [Text(short(rate)) for rate in rates]
         table.add_row(Text(plain(name, 40)), str(row.accuracy.n), *cells)
     stdout().print(table)

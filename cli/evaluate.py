@@ -94,12 +94,14 @@ def command(
         trigger=trigger,
         accelerator=accelerator,
         seed=run.seed,
-        arguments=arguments_of(source, data, attack, run),
+        arguments={**arguments_of(source, data, attack, run), "triggered": triggered},
         command=command_line(classifier, clean.info),
     )
     if output:
         with whole_folder(output, "evaluate") as part:
             report.write(part)
+            if trigger is not None and triggered is None:
+                trigger.save(part / "trigger")
         note(f"Written to {output}.")
     if json:
         print_json(report.model_dump(mode="json"))

@@ -9,6 +9,7 @@ import typer
 
 from ngf_hub.cli.arguments import (
     OUTPUT,
+    RUN,
     Json,
     ModelOptions,
     Private,
@@ -106,6 +107,16 @@ def command(
     ] = None,
     private: Private = False,
     run: RunOptions = RunOptions(),
+    memory: Annotated[
+        float | None,
+        typer.Option(
+            min=1e-6,
+            metavar="GIB",
+            help="Memory for cached features and for what a step keeps: more of the one lies in a "
+            "temporary file, more of the other is computed in pieces. Default: by what is free.",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Purify MODEL on clean images, measure it before and after, and write it with its card.
@@ -119,6 +130,7 @@ def command(
     from ngf_hub.output import check_output
     from ngf_hub.pipeline import AUTO, purify_classifier
     from ngf_hub.publishing import check_destination, publish
+    from ngf_hub.spilling import bounded
 
     # What can be refused is refused before anything is fetched.
     options = pairs(option or []) | _shorthands(max_drop, budget, force)
@@ -137,27 +149,28 @@ def command(
         classifier.select_layers(layer)
     track = progress(quiet, transient=True)
     clean = read_images(data, classifier, accelerator, seed=run.seed, track=track)
-    result = purify_classifier(
-        classifier,
-        clean,
-        accelerator=accelerator,
-        method=method,
-        layer=layer,
-        options=options,
-        trigger=trigger,
-        forget=told,
-        seed=run.seed,
-        batch_size=run.batch_size,
-        arguments={
-            **arguments_of(source, data, attack, run),
-            "method": method,
-            "layer": layer,
-            "options": options,
-            "forget": [path.name for path in forget or []],
-        },
-        command=command_line(classifier, clean.info),
-        track=track,
-    )
+    with bounded(memory):
+        result = purify_classifier(
+            classifier,
+            clean,
+            accelerator=accelerator,
+            method=method,
+            layer=layer,
+            options=options,
+            trigger=trigger,
+            forget=told,
+            seed=run.seed,
+            batch_size=run.batch_size,
+            arguments={
+                **arguments_of(source, data, attack, run),
+                "method": method,
+                "layer": layer,
+                "options": options,
+                "forget": [path.name for path in forget or []],
+            },
+            command=command_line(classifier, clean.info),
+            track=track,
+        )
     if quiet:
         return
     result.save(folder)

@@ -17,7 +17,9 @@ package (and ``ngf-hub --help``) does not wait for PyTorch.
 - ``pipeline``: the purification.
 - ``source``, ``hub``, ``paths``, ``whole``: which model a text names, the Hub's errors,
   places, and folders that appear whole or not at all.
-- ``evaluation``, ``report``, ``card``, ``plots``, ``publishing``: the proof.
+- ``evaluation``, ``report``, ``card``, ``plots``, ``pages``: the proof.
+- ``publishing``, ``proposing``, ``committing``: onto the Hub, or as a pull request;
+  ``reproducing``: a published result, run again.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from ngf_hub.pipeline import Purified, purify
     from ngf_hub.publishing import publish
     from ngf_hub.report import Report
+    from ngf_hub.reproducing import Reproduction, reproduce
     from ngf_hub.scan_report import ScanReport
     from ngf_hub.scanning import Scanned, scan, scan_model
     from ngf_hub.triggers import Trigger, make_trigger
@@ -44,6 +47,7 @@ _HOMES = {
     "NgfHubError": "ngf_hub.errors",
     "Purified": "ngf_hub.pipeline",
     "Report": "ngf_hub.report",
+    "Reproduction": "ngf_hub.reproducing",
     "ScanReport": "ngf_hub.scan_report",
     "Scanned": "ngf_hub.scanning",
     "Trigger": "ngf_hub.triggers",
@@ -52,6 +56,7 @@ _HOMES = {
     "make_trigger": "ngf_hub.triggers",
     "publish": "ngf_hub.publishing",
     "purify": "ngf_hub.pipeline",
+    "reproduce": "ngf_hub.reproducing",
     "scan": "ngf_hub.scanning",
     "scan_model": "ngf_hub.scanning",
 }
@@ -61,6 +66,7 @@ __all__ = [
     "NgfHubError",
     "Purified",
     "Report",
+    "Reproduction",
     "ScanReport",
     "Scanned",
     "Trigger",
@@ -69,6 +75,7 @@ __all__ = [
     "make_trigger",
     "publish",
     "purify",
+    "reproduce",
     "scan",
     "scan_model",
 ]

@@ -6,7 +6,10 @@ processes, so that N processes give what one gives.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any, cast
 
 from ngf_hub.errors import NgfHubError
 
@@ -32,16 +35,7 @@ def make_accelerator(device: str | None = None, mixed_precision: str = "no") -> 
     """
     import torch
     from accelerate import Accelerator
-    from accelerate.state import AcceleratorState, PartialState
 
-    state, partial = AcceleratorState._shared_state, PartialState._shared_state
-    # A second call in one process may ask for another device or precision, which
-    # Accelerate's shared state would refuse; where it asks for the same, the state stays.
-    if partial and (
-        partial.get("_cpu", False) != (device == "cpu")
-        or state.get("_mixed_precision", mixed_precision) != mixed_precision
-    ):
-        AcceleratorState._reset_state(reset_partial_state=True)
     if mixed_precision not in PRECISIONS:
         raise NgfHubError(
             f"Unknown precision {mixed_precision!r}.", f"Use {', '.join(PRECISIONS)}."
@@ -59,10 +53,37 @@ def make_accelerator(device: str | None = None, mixed_precision: str = "no") -> 
             torch.cuda.set_device(int(index))
     if kind == "mps" and not torch.backends.mps.is_available():
         raise NgfHubError("No MPS device is available.", "Leave out --device to use the CPU.")
+    # Several processes without a device talk to each other only if Accelerate is told so.
+    without = not (torch.cuda.is_available() or torch.xpu.is_available())
+    cpu = kind == "cpu" or (not kind and processes() > 1 and without)
+    _forget_other(cpu, mixed_precision)
     try:
-        return Accelerator(cpu=kind == "cpu", mixed_precision=mixed_precision)
+        accelerator = Accelerator(cpu=cpu, mixed_precision=mixed_precision)
     except ValueError as error:
         raise NgfHubError(f"Precision {mixed_precision!r} cannot be used here: {error}") from error
+    if mixed_precision == "fp16" and accelerator.device.type == "cpu":
+        raise NgfHubError("Precision 'fp16' cannot be used on the CPU.", "Use bf16 or no.")
+    return accelerator
+
+
+def processes() -> int:
+    """How many processes a launcher started together, this one among them."""
+    return int(os.environ.get("WORLD_SIZE") or 1)
+
+
+def _forget_other(cpu: bool, mixed_precision: str) -> None:
+    """Let a second call in one process ask for another device or precision.
+
+    Accelerate's shared state would refuse that; where it asks for the same, the state stays.
+    """
+    from accelerate.state import AcceleratorState, PartialState
+
+    state, partial = AcceleratorState._shared_state, PartialState._shared_state
+    if partial and (
+        partial.get("_cpu", False) != cpu
+        or state.get("_mixed_precision", mixed_precision) != mixed_precision
+    ):
+        AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def shard(count: int, accelerator: Accelerator) -> range:
@@ -76,3 +97,71 @@ def total(value: Tensor, accelerator: Accelerator) -> Tensor:
         return value
     reduced: Tensor = accelerator.reduce(value, reduction="sum")
     return reduced
+
+
+def exchanged(payload: bytes, accelerator: Accelerator) -> list[bytes]:
+    """The bytes that each process gave, in the order of the processes, on each of them."""
+    import torch
+
+    count, rank, device = accelerator.num_processes, accelerator.process_index, accelerator.device
+    if count == 1:
+        return [payload]
+    lengths = torch.zeros(count, dtype=torch.int64, device=device)
+    lengths[rank] = len(payload)
+    sizes = [int(size) for size in total(lengths, accelerator).tolist()]
+    rows = torch.zeros(count, max(1, *sizes), dtype=torch.uint8)
+    rows[rank, : len(payload)] = torch.frombuffer(bytearray(payload or b"\0"), dtype=torch.uint8)[
+        : len(payload)
+    ]
+    found = total(rows.to(device), accelerator).cpu()
+    return [bytes(row[:size].numpy()) for row, size in zip(found, sizes, strict=True)]
+
+
+@contextmanager
+def failing_together(accelerator: Accelerator) -> Iterator[None]:
+    """A block that every process runs its own share of: if it fails on one, it fails on all.
+
+    Else those that went on would wait for the others for ever.
+
+    Raises:
+        ModelError: The share of another process failed by one, or ran out of memory.
+    """
+    import torch
+
+    from ngf_hub.errors import ModelError
+
+    raised: Exception | None = None
+    try:
+        yield
+    except Exception as error:
+        raised = error
+    if accelerator.num_processes > 1:
+        flag = torch.tensor(int(raised is not None), device=accelerator.device)
+        if total(flag, accelerator) > 0 and raised is None:
+            raised = ModelError("Another process failed on its share of the work.")
+    if raised is not None:
+        raise raised
+
+
+class Alone:
+    """What an Accelerator is to work that one process does by itself: its device and precision.
+
+    Args:
+        accelerator: Of several processes.
+    """
+
+    num_processes, process_index, is_main_process = 1, 0, True
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self._accelerator = accelerator
+        self.device = accelerator.device
+        self.mixed_precision = accelerator.mixed_precision
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The precision of forward passes."""
+        return cast("AbstractContextManager[Any]", self._accelerator.autocast())
+
+
+def alone(accelerator: Accelerator) -> Accelerator:
+    """An Accelerator of this process only, by which nothing is divided or reduced."""
+    return cast("Accelerator", Alone(accelerator))

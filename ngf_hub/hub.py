@@ -14,6 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ngf_hub.errors import HubError, NgfHubError
+from ngf_hub.patience import (
+    GarbledAnswerError,
+    asked_wait,
+    client_was_closed,
+    no_endless_waits,
+)
 from ngf_hub.text import plain, redact
 
 LOGIN = "Log in with `hf auth login`, or set HF_TOKEN to a token that has access."
@@ -51,7 +57,8 @@ def hub_errors(action: str, *, token: str | None = None) -> Iterator[None]:
         HubError: Anything a Hub client, the network or the disk raised.
     """
     try:
-        yield
+        with no_endless_waits():
+            yield
     except NgfHubError:
         raise
     except Exception as error:
@@ -103,11 +110,15 @@ def explain(error: BaseException) -> tuple[str, str] | None:
         return _explain_http(error)
     if isinstance(error, hub.EntryNotFoundError):
         return "a file of it does not exist", "Check the name of the file."
+    if isinstance(error, GarbledAnswerError):
+        return "the server's answer cannot be read", RETRY
     if isinstance(error, hub.FileMetadataError):
         return "the server's answer lacks what a Hub sends", NETWORK
     if isinstance(error, hub.LocalTokenNotFoundError):
         return "it needs a token and there is none", LOGIN
-    if _of_http_client(error):
+    if client_was_closed(error):
+        return "the Hub cannot be reached", NETWORK
+    if is_of_http_client(error):
         return _explain_transport(error)
     if type(error).__module__.split(".")[0] == "hf_xet":
         reason = plain(redact(str(error)))
@@ -116,6 +127,9 @@ def explain(error: BaseException) -> tuple[str, str] | None:
     told = explain(error.__cause__) if error.__cause__ is not None else None
     if told is None and isinstance(error, OSError):
         return _explain_os(error)
+    if told is None and isinstance(error, RuntimeError) and "while uploading" in str(error):
+        # One thread lost the server and closed the client that the others were using.
+        return "an upload broke off", RETRY
     return told
 
 
@@ -148,7 +162,9 @@ def _explain_http(error: BaseException) -> tuple[str, str]:
     if status == 413:
         return f"it is too large for the Hub{said}", "Make it smaller."
     if status == 429:
-        return f"the Hub asks to slow down{said}", "Wait some minutes, then run it again."
+        seconds = asked_wait(error)
+        wait = "some minutes" if seconds is None else f"{seconds:.0f} seconds"
+        return f"the Hub asks to slow down{said}", f"Wait {wait}, then run it again."
     if status == 507:
         return f"the storage quota on the Hub is used up{said}", "Free some of it."
     if status >= 500:
@@ -156,7 +172,7 @@ def _explain_http(error: BaseException) -> tuple[str, str]:
     return f"the Hub answered with status {status}{said}", "Check what was asked for."
 
 
-def _of_http_client(error: BaseException) -> bool:
+def is_of_http_client(error: BaseException) -> bool:
     """Whether it is an exception of another HTTP library that datasets or fsspec use."""
     modules = {cls.__module__.split(".")[0] for cls in type(error).__mro__}
     return bool(modules & {"requests", "urllib3", "aiohttp", "httpx", "httpcore", "httpx2"})
@@ -169,7 +185,7 @@ def _explain_transport(error: BaseException) -> tuple[str, str]:
         return "the Hub did not answer in time", NETWORK
     if "Proxy" in name:
         return "the proxy refused the connection", NETWORK
-    if "ssl" in str(error).lower() or "certificate" in str(error).lower():
+    if "certificate" in str(error).lower():
         return "the server's certificate was not accepted", NETWORK
     if any(word in name for word in ("Protocol", "Read", "Write", "Payload", "Chunked", "Decod")):
         return "the connection broke off", RETRY
@@ -180,6 +196,8 @@ def _explain_os(error: OSError) -> tuple[str, str] | None:
     """The disk, a bare socket, or the client's own check of a download's length."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "the disk is full", DISK
+    if error.errno == errno.EFBIG:
+        return "a file would be larger than this system allows", "Raise the limit (`ulimit -f`)."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         where = plain(error.filename) if error.filename else "a folder"
         return f"access to {where} is denied", "Mend its permissions, or give another folder."

@@ -19,12 +19,13 @@ from ngf_hub.evaluation import default_batch_size, load_for, measure
 from ngf_hub.methods import Task, make_method
 from ngf_hub.methods.cure.judging import judge_cure
 from ngf_hub.methods.forget import check_fit, check_heeded, is_among
-from ngf_hub.methods.scope import running_statistics
+from ngf_hub.methods.scope import is_whole, running_statistics
 from ngf_hub.methods.teacher import softmax_of
 from ngf_hub.output import write_output
 from ngf_hub.progress import Track, silent
 from ngf_hub.provenance import cost, model_info, provenance, trigger_info
 from ngf_hub.report import DataInfo, Measurement, MethodInfo, Report, SplitInfo
+from ngf_hub.spectrum import compare_spectra
 from ngf_hub.unchanged import State
 
 if TYPE_CHECKING:
@@ -260,12 +261,21 @@ def purify_classifier(
         seconds["tune"] = time.perf_counter() - start
         if outcome.layers is not None:
             layers = [entry for entry in layers if entry.name in outcome.layers]
+        # Where neither user nor method chose layers, norms and embeddings may have changed too.
+        everything = outcome.layers is None and is_whole(task)
+        tuned = list(classifier.modules()) if everything else [entry.module for entry in layers]
         classifier.round_to_storage()
         after = judged("Measuring after", "measure_after") if outcome.steps else before
         if outcome.cure is not None:
             start = time.perf_counter()
             judge_cure(outcome, replace(task, pixels=clean.judge), original)
             seconds["estimate"] = time.perf_counter() - start
+        spectrum = None
+        if outcome.steps:
+            start = time.perf_counter()
+            changed = replace(task, layers=layers, pixels=clean.judge)
+            spectrum = compare_spectra(changed, original)
+            seconds["spectrum"] = time.perf_counter() - start
         report = Report(
             kind="purify",
             model=model_info(classifier),
@@ -280,11 +290,12 @@ def purify_classifier(
                 options=outcome.options or chosen.options(),
                 steps=outcome.steps,
                 loss=outcome.losses,
-                change=original.relative_change([entry.module for entry in layers]),
+                change=original.relative_change(tuned),
                 diagnostics=outcome.diagnostics,
                 batch_norm=running_statistics(chosen, task),
             ),
             cure=outcome.cure,
+            spectrum=spectrum,
             before=before,
             after=after,
             cost=cost(accelerator, seconds),

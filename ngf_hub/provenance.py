@@ -35,6 +35,10 @@ PACKAGES = (
     "datasets",
     "accelerate",
     "safetensors",
+    "curvlinops-for-pytorch",
+    "numpy",
+    "pillow",
+    "scikit-learn",
 )
 
 
@@ -78,7 +82,10 @@ def trigger_info(trigger: Trigger, origin: str, classifier: Classifier) -> Trigg
 
 def provenance(seed: int, arguments: Mapping[str, Any], command: Sequence[str] = ()) -> Provenance:
     """The report's part on how to run the same thing again."""
-    versions = {"python": platform.python_version()}
+    versions = {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+    }
     for package in PACKAGES:
         try:
             versions[package] = version(package)

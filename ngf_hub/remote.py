@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ngf_hub.bundle import CONFIG_FILE, INDEX_SUFFIX
+from ngf_hub.bundle import CONFIG_FILE, INDEX_SUFFIX, TRIGGER_FILE
 from ngf_hub.card_text import PLOTS
+from ngf_hub.checksums import same, size
+from ngf_hub.patience import patiently, silence
 from ngf_hub.report import REPORT_FILE
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
+
+__all__ = ["Remote", "files_at", "is_weights", "look", "same", "size", "stale"]
 
 LARGEST_REPORT = 64 * 2**20
 # Weights that lie in a repository from before: they are not those the card describes.
@@ -52,20 +55,26 @@ class Remote:
 def look(api: HfApi, repo_id: str) -> Remote | None:
     """The repository as it is now, or ``None`` if there is none that the token can see."""
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
-    from huggingface_hub.hf_api import RepoFile
 
     try:
-        info = api.model_info(repo_id)
+        info = patiently(lambda: api.model_info(repo_id, timeout=silence()))
     except GatedRepoError:
         raise
     except RepositoryNotFoundError:
         return None
     if info.sha is None:
         return Remote(commit=None, private=bool(info.private))
-    tree = api.list_repo_tree(repo_id, recursive=True, revision=info.sha)
-    files = {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
+    files = files_at(api, repo_id, info.sha)
     ours = _is_ours(api, repo_id, info.sha, files.get(REPORT_FILE))
     return Remote(info.sha, bool(info.private), files, ours)
+
+
+def files_at(api: HfApi, repo_id: str, revision: str) -> dict[str, RepoFile]:
+    """The files of a repository at a revision, by their path."""
+    from huggingface_hub.hf_api import RepoFile
+
+    tree = api.list_repo_tree(repo_id, recursive=True, revision=revision)
+    return {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
 
 
 def _is_ours(api: HfApi, repo_id: str, commit: str, entry: RepoFile | None) -> bool:
@@ -73,7 +82,9 @@ def _is_ours(api: HfApi, repo_id: str, commit: str, entry: RepoFile | None) -> b
     if entry is None or entry.size > LARGEST_REPORT:
         return False
     with tempfile.TemporaryDirectory() as folder:
-        path = api.hf_hub_download(repo_id, REPORT_FILE, revision=commit, local_dir=folder)
+        path = patiently(
+            lambda: api.hf_hub_download(repo_id, REPORT_FILE, revision=commit, local_dir=folder)
+        )
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
         except (ValueError, RecursionError):
@@ -81,43 +92,17 @@ def _is_ours(api: HfApi, repo_id: str, commit: str, entry: RepoFile | None) -> b
     return isinstance(content, dict) and content.get("tool") == "ngf-hub"
 
 
-def size(content: bytes | Path) -> int:
-    """How many bytes a content, or the file it lies in, has."""
-    return len(content) if isinstance(content, bytes) else content.stat().st_size
-
-
-def same(entry: RepoFile | None, content: bytes | Path) -> bool:
-    """Whether the repository holds exactly this content: by SHA-256 in LFS, else by git's hash."""
-    if entry is None or entry.size != size(content):
-        return False
-    if entry.lfs is not None:
-        return entry.lfs.sha256 == _digest(hashlib.sha256(), content)
-    # git's object id, which is no matter of security
-    blob = hashlib.sha1(f"blob {size(content)}\0".encode(), usedforsecurity=False)
-    return entry.blob_id == _digest(blob, content)
-
-
-def _digest(digest: hashlib._Hash, content: bytes | Path) -> str:
-    if isinstance(content, bytes):
-        digest.update(content)
-        return digest.hexdigest()
-    with content.open("rb") as file:
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def stale(remote: Remote, contents: dict[str, bytes | Path]) -> list[str]:
     """Files from before that the new version replaces without having them any more."""
     known = {CONFIG_FILE, "preprocessor_config.json", *PLOTS}
-    known |= {"trigger/trigger.json", "trigger/trigger.safetensors"}
     return sorted(
         path
         for path in remote.files
         if path not in contents
-        and ((remote.ours and path in known) or ("/" not in path and _is_weights(path)))
+        and ((remote.ours and (path in known or TRIGGER_FILE.fullmatch(path))) or is_weights(path))
     )
 
 
-def _is_weights(path: str) -> bool:
-    return path.lower().endswith(WEIGHT_SUFFIXES)
+def is_weights(path: str) -> bool:
+    """Whether a path in a repository is where loaders look for weights, of any format."""
+    return "/" not in path and path.lower().endswith(WEIGHT_SUFFIXES)

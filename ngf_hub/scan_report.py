@@ -7,8 +7,10 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from ngf_hub.bounded_files import MAX_REPORT, read_json
 from ngf_hub.errors import ReportError
 from ngf_hub.report_parts import Cost, DataInfo, ModelInfo, Part, Provenance, Rate, write_part
+from ngf_hub.text import plain
 
 SCAN_FILE = "scan.json"
 SCAN_SCHEMA_VERSION = 1
@@ -126,12 +128,13 @@ class ScanReport(Part):
         """
         path = folder / SCAN_FILE
         try:
-            report = cls.model_validate_json(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, ValidationError, RecursionError) as error:
-            first = str(error).splitlines()[0]
+            report = cls.model_validate(read_json(path, MAX_REPORT))
+        except (OSError, ValueError, ValidationError) as error:
+            first = next(iter(str(error).splitlines()), type(error).__name__)
             raise ReportError(
-                f"{path} is no scan report: {first}", "Give what `ngf-hub scan --output` wrote."
+                f"{plain(path)} is no scan report: {plain(first, 120)}",
+                "Give what `ngf-hub scan --output` wrote.",
             ) from error
         if report.schema_version > SCAN_SCHEMA_VERSION:
-            raise ReportError(f"{path} is of a later version.", "Upgrade ngf-hub.")
+            raise ReportError(f"{plain(path)} is of a later version.", "Upgrade ngf-hub.")
         return report

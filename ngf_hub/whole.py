@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
+import platform
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -11,12 +14,15 @@ from pathlib import Path
 
 from ngf_hub.errors import NgfHubError
 from ngf_hub.paths import existing
+from ngf_hub.text import plain
 
 ANOTHER = "Give another --output."
+RETRY = "Mend that, or give another --output, and run it again."
+_HOST = re.sub(r"[^A-Za-z0-9.]", "_", platform.node())[:60]
 
 
 def check_place(folder: Path, sources: Iterable[str] = ()) -> Path:
-    """Refuse a place that no folder can replace, whatever it holds.
+    """Refuse a place that no folder can replace, whatever it holds; see also :func:`put_right`.
 
     Args:
         folder: The place.
@@ -29,6 +35,7 @@ def check_place(folder: Path, sources: Iterable[str] = ()) -> Path:
         NgfHubError: It is such a place.
     """
     shown, folder = folder, folder.resolve()
+    put_right(folder)
     if folder.exists() and not folder.is_dir():
         raise NgfHubError(f"{shown} is a file.", ANOTHER)
     if folder == Path.cwd() or folder in Path.cwd().parents or os.path.ismount(folder):
@@ -74,13 +81,15 @@ def check_writable(parent: Path) -> None:
 def written_whole(folder: Path) -> Iterator[Path]:
     """A folder beside ``folder`` to write into, which takes its place at the end.
 
-    What lay there is replaced; if anything fails it stays as it was.
+    What lay there is replaced; if anything fails it stays as it was. What a process that
+    was killed left half-done is put right first.
 
     Raises:
         NgfHubError: The disk is full, or the place cannot be written.
     """
-    part = folder.with_name(f".{folder.name}.part-{os.getpid()}")
-    old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
+    put_right(folder)
+    part = folder.with_name(f".{folder.name}.part-{_HOST}-{os.getpid()}")
+    old = folder.with_name(f".{folder.name}.old-{_HOST}-{os.getpid()}")
     new_parents = [parent for parent in folder.parents if not parent.exists()]
     try:
         part.mkdir(parents=True)
@@ -89,11 +98,12 @@ def written_whole(folder: Path) -> Iterator[Path]:
             folder.rename(old)
         part.rename(folder)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        reason = _reason(error)
+        if reason == os.strerror(errno.ENOSPC):
             raise NgfHubError(
                 f"The disk is full: {folder} was not written.", "Free space and run it again."
             ) from error
-        raise NgfHubError(f"{folder} could not be written: {error.strerror or error}.") from error
+        raise NgfHubError(f"{folder} could not be written: {reason}.", RETRY) from error
     finally:
         if old.exists() and not folder.exists():
             old.rename(folder)
@@ -102,3 +112,44 @@ def written_whole(folder: Path) -> Iterator[Path]:
         for parent in new_parents:  # the deepest first; what holds a result stays
             with suppress(OSError):
                 parent.rmdir()
+
+
+def _reason(error: OSError) -> str:
+    """What the system says; the copy of a folder lists what it says of each file."""
+    if isinstance(error, shutil.Error) and isinstance(error.args[0], list):
+        told = str(error.args[0][0][-1])
+        full = os.strerror(errno.ENOSPC)
+        return full if full in told else plain(told)
+    return plain(error.strerror or error)
+
+
+def put_right(folder: Path) -> None:
+    """Undo what a process that was killed while it wrote a folder left beside it.
+
+    Its parts are removed; a folder that it had moved away and not replaced comes back.
+    Only what a process of this machine left that runs no more is touched.
+    """
+    for left in sorted(folder.parent.glob(f".{glob.escape(folder.name)}.*-*-*")):
+        kind, host, process = left.name.removeprefix(f".{folder.name}.").rsplit("-", 2)
+        if kind not in ("part", "old") or host != _HOST or _runs(process):
+            continue
+        with suppress(OSError):
+            if kind == "old" and not folder.exists():
+                left.rename(folder)
+            else:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _runs(process: str) -> bool:
+    """Whether a process of this machine runs, or may."""
+    if not process.isdecimal():
+        return True
+    if int(process) == os.getpid():  # another one, which had our number before
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is somebody else's
+        return True
+    return True

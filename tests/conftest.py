@@ -9,6 +9,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
 os.environ.pop("HF_TOKEN", None)
+# What fails on purpose fails at once.
+os.environ.setdefault("NGF_HUB_RETRIES", "0")
 # Before PyTorch is imported: workers side by side that each take every core wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -93,6 +93,7 @@ def test_offline_mode(hub, hub_api, monkeypatch):
     ("error", "said"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), "the disk is full"),
+        (OSError(errno.EFBIG, "File too large"), "larger than this system allows"),
         (PermissionError(errno.EACCES, "denied", "/cache/x"), "/cache/x"),
         (builtins.ConnectionError("Couldn't reach it"), "cannot be reached"),
         (TimeoutError(), "in time"),
@@ -154,6 +155,11 @@ def test_the_cause_of_another_librarys_error_is_told():
     error = RuntimeError("Error while uploading")
     error.__cause__ = OSError(errno.ENOSPC, "No space left on device")
     assert "the disk is full" in message(error)
+    # One thread's upload, while another closed the client that could not connect.
+    error.__cause__ = RuntimeError("Cannot send a request, as the client has been closed.")
+    assert "cannot be reached" in message(error)
+    error.__cause__ = AttributeError("the connection was taken away")
+    assert "an upload broke off" in message(error)
 
 
 @pytest.mark.parametrize(

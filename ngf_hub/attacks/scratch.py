@@ -96,7 +96,12 @@ def make_classifier(
     if usual is not None and usual.fixed_input_size:
         arguments.setdefault("img_size", size)
     channels = int(arguments.get("in_chans", 3))
-    overlay: dict[str, Any] = {"input_size": (channels, size, size), "crop_pct": 1.0}
+    # Without num_classes timm drops the names: they are not those of its pretrained weights.
+    overlay: dict[str, Any] = {
+        "input_size": (channels, size, size),
+        "crop_pct": 1.0,
+        "num_classes": num_classes,
+    }
     if class_names is not None:
         overlay["label_names"] = list(class_names)
     state = torch.random.get_rng_state()

@@ -26,6 +26,7 @@ from ngf_hub.curvature.linalg import damped_inverse
 from ngf_hub.curvature.positions import (
     ParameterTensors,
     check_supported,
+    factor_shapes,
     from_matrix,
     layer_parameters,
     to_matrix,
@@ -95,6 +96,12 @@ class KFAC:
         self._damping = value
         self._inverses.clear()
 
+    @property
+    def bytes(self) -> int:
+        """What the factors of all layers take in float32; while they are renewed, twice that."""
+        shapes = [factor_shapes(layer) for layer in self.layers]
+        return sum(4 * groups * (a * a + o * o) for groups, a, o in shapes)
+
     def factors(self, layer: nn.Module) -> tuple[Tensor, Tensor]:
         """A (G, a, a) and B (G, o, o) of ``layer``, undamped.
 
@@ -148,17 +155,22 @@ class KFAC:
             sums.add(forward, pixels[images], None if uniforms is None else uniforms[:, images])
         self._average(sums)
 
-    def precondition(self, gradients: ParameterTensors) -> dict[nn.Parameter, Tensor]:
+    def precondition(
+        self, gradients: ParameterTensors, *, keep: bool = True
+    ) -> dict[nn.Parameter, Tensor]:
         """The natural-gradient steps (F + λI)⁻¹ g, to be subtracted from the parameters.
 
         Args:
             gradients: One for the weight and bias of each layer to step on;
                 layers whose weight has none are left out.
+            keep: Whether the inverses stay in memory for the next call.
         """
         steps: dict[nn.Parameter, Tensor] = {}
         for layer in self._layers_in(gradients):
             right, left = self._inverse(layer)
             steps.update(_multiplied(layer, gradients, right, left))
+            if not keep:
+                self._inverses.pop(layer, None)
         return steps
 
     def matvec(self, vectors: ParameterTensors) -> dict[nn.Parameter, Tensor]:

@@ -44,6 +44,8 @@ from ngf_hub.curvature.reduction import Reduce, local, row_chunks
 from ngf_hub.curvature.softmax import SoftmaxFisher
 from ngf_hub.errors import MethodError
 
+WHOLE = 2**26
+"""Elements up to which the features may have a temporary of their own size."""
 STALLED_AFTER = 4
 """Steps in a row that lower the objective by no more than rounding, before giving up."""
 
@@ -149,7 +151,7 @@ def natural_gradient_head(
     if preconditioner == "auto":
         preconditioner = choose_preconditioner(n, *weights0.shape)
     basis = FeatureBasis(features, n, reduce) if preconditioner == "kronecker" else None
-    small = gradient_tolerance * math.sqrt((reduce(features.square().sum()) / n).item())
+    small = gradient_tolerance * math.sqrt((reduce(_squares(features)) / n).item())
 
     weights = weights0.detach().clone()
     logits = features @ weights.T
@@ -211,6 +213,14 @@ def natural_gradient_head(
         del change, line, direction
         fisher = SoftmaxFisher(features, weights, n_total=n, reduce=reduce, logits=logits)
     return HeadFit(weights, tuple(losses), tuple(history), stopped)
+
+
+def _squares(features: Tensor) -> Tensor:
+    """‖H‖²; of more features than fit a temporary beside them, in chunks."""
+    if features.numel() <= WHOLE:
+        return features.square().sum()
+    chunks = row_chunks(*features.shape)
+    return torch.stack([features[rows].square().sum() for rows in chunks]).sum()
 
 
 def _hessian(fisher: SoftmaxFisher, pull_diagonal: Tensor) -> Callable[[Tensor], Tensor]:

@@ -9,7 +9,7 @@ of one.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
@@ -22,11 +22,15 @@ from ngf_hub.errors import MethodError
 from ngf_hub.methods.base import Outcome, Task
 from ngf_hub.methods.batch_norm import batch_statistics
 from ngf_hub.methods.objective import Batch, Objective
+from ngf_hub.methods.pieces import images_at_once, pieces
 from ngf_hub.methods.scope import is_whole, layer_parameters
 
 Gradients = dict[nn.Parameter, Tensor]
 
 tuned_parameters = layer_parameters
+
+FP16_SCALE = 2.0**10
+"""A power of two, by which nothing is rounded."""
 
 
 def run(
@@ -40,6 +44,7 @@ def run(
     parameters: Sequence[nn.Parameter] | None = None,
     share: Callable[[Batch], Tensor] | None = None,
     batch_norm: str = "kept",
+    beside: int = 0,
 ) -> Outcome:
     """Call ``change(batch, gradients)`` for each mini-batch.
 
@@ -50,6 +55,7 @@ def run(
         parameters: Whose gradients are taken; those of the named layers if left out.
         share: This process's share of a batch's loss; of the cross-entropy if left out.
         batch_norm: :attr:`Method.batch_norm`.
+        beside: Bytes that ``change`` takes in memory meanwhile.
 
     Raises:
         MethodError: The loss is no number any more.
@@ -59,12 +65,14 @@ def run(
     compute = share or (lambda batch: cross_entropy_share(task, batch))
     before = mean_loss(task, objective)
     penalty = 0.0
+    # Only what is a sum over independent images can go through in pieces.
+    whole = share is not None or batch_norm != "kept"
+    size = None if whole else images_at_once(task, tuned, beside)
     with learnable(tuned):
         for batch in task.track(objective.batches(steps, batch_size), description, steps):
             with statistics(task, batch_norm):
-                loss = compute(batch)
-                gradients = reduced_gradients(task, loss, tuned)
-            check_finite(float(total(loss.detach(), task.accelerator)), batch.step)
+                loss, gradients = loss_and_gradients(task, pieces(batch, size), compute, tuned)
+            check_finite(float(total(loss, task.accelerator)), batch.step)
             penalty = change(batch, dict(zip(tuned, gradients, strict=True)))
     after = mean_loss(task, objective) + penalty
     check_finite(after, steps)
@@ -82,10 +90,49 @@ def cross_entropy_share(task: Task, batch: Batch, smoothing: float = 0.0) -> Ten
         return _summed(logits, batch.targets, smoothing) / batch.size
 
 
+def loss_and_gradients(
+    task: Task,
+    parts: Iterable[Batch],
+    share: Callable[[Batch], Tensor],
+    wanted: Sequence[Tensor],
+) -> tuple[Tensor, list[Tensor]]:
+    """This process's share of a loss, and the gradients over all processes.
+
+    Args:
+        parts: A mini-batch, perhaps in pieces.
+        share: The share of a part.
+        wanted: What is differentiated by.
+    """
+    loss: Tensor | None = None
+    summed: list[Tensor] = []
+    for part in parts:
+        of_part = share(part)
+        gradients = _differentiated(task, of_part, wanted)
+        if loss is None:
+            loss, summed = of_part.detach(), gradients
+        else:
+            loss = loss + of_part.detach()
+            summed = [one + other for one, other in zip(summed, gradients, strict=True)]
+    assert loss is not None
+    return loss, [total(gradient, task.accelerator) for gradient in summed]
+
+
 def reduced_gradients(task: Task, share: Tensor, wanted: Sequence[Tensor]) -> list[Tensor]:
     """The gradients of a sum of which each process has a share; 0 where it does not depend."""
-    gradients = torch.autograd.grad(share, wanted, materialize_grads=True)
+    gradients = _differentiated(task, share, wanted)
     return [total(gradient, task.accelerator) for gradient in gradients]
+
+
+def _differentiated(task: Task, value: Tensor, wanted: Sequence[Tensor]) -> list[Tensor]:
+    """The gradients of a value; 0 where it does not depend.
+
+    In float16 small gradients vanish on their way back (Micikevicius et al., ICLR 2018, section
+    3.2), so there the value is scaled up first.
+    """
+    scale = FP16_SCALE if task.accelerator.mixed_precision == "fp16" else 1.0
+    scaled = value if scale == 1 else value * scale
+    gradients = torch.autograd.grad(scaled, wanted, materialize_grads=True)
+    return list(gradients) if scale == 1 else [gradient / scale for gradient in gradients]
 
 
 def statistics(task: Task, batch_norm: str, *, update: bool = True) -> AbstractContextManager[None]:

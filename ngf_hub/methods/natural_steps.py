@@ -10,6 +10,7 @@ from ngf_hub.devices import total
 from ngf_hub.methods.base import Task
 from ngf_hub.methods.loop import Gradients, tuned_parameters
 from ngf_hub.methods.objective import Batch
+from ngf_hub.methods.pieces import images_at_once
 
 
 class NaturalSteps:
@@ -45,7 +46,8 @@ class NaturalSteps:
             damping=damping,
             reduce=lambda share: total(share, task.accelerator),
         )
-        self._classifier = task.classifier
+        self._task, self._classifier = task, task.classifier
+        self._images: int | None = None
         self._generator = Generator().manual_seed(task.seed)
         self._velocity = {p: torch.zeros_like(p) for p in tuned_parameters(task)}
         self._steps, self._learning_rate = steps, learning_rate
@@ -57,9 +59,19 @@ class NaturalSteps:
         if batch.step % self._refresh == 0:
             # Drawn for the whole batch, so that N processes draw what one would.
             uniforms = torch.rand(1, batch.size, generator=self._generator)
+            if self._images is None:
+                self._images = images_at_once(self._task, list(self._velocity), self.bytes)
             self._kfac.update(
-                self._classifier, batch.pixels, uniforms=uniforms[:, list(batch.rows)]
+                self._classifier,
+                batch.pixels,
+                uniforms=uniforms[:, list(batch.rows)],
+                batch_size=self._images,
             )
+
+    @property
+    def bytes(self) -> int:
+        """About what steps take in memory: factors twice (inverses, or new ones), a step thrice."""
+        return 2 * self._kfac.bytes + 3 * sum(4 * p.numel() for p in self._velocity)
 
     def diagonal(self) -> dict[nn.Parameter, Tensor]:
         """The diagonal of the Fisher information as it was last seen."""

@@ -14,6 +14,7 @@ steps are taken on mini-batches with all activations recomputed.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -28,6 +29,7 @@ from ngf_hub.methods.base import Method, Outcome, Task, option, register
 from ngf_hub.methods.loop import Gradients, run, tuned_parameters
 from ngf_hub.methods.natural_steps import NaturalSteps
 from ngf_hub.methods.objective import Batch, Labelled
+from ngf_hub.spilling import memory_bound, room
 
 # Those that have an effect on the head; the others belong to mini-batches and K-FAC.
 HEAD_OPTIONS = ("pull", "damping", "steps", "learning_rate")
@@ -77,19 +79,21 @@ class NaturalGradient(Method):
         head, accelerator = task.classifier.head, task.accelerator
         mine = shard(len(task.pixels), accelerator)
         used = self._filled(damping=1e-3, steps=20, learning_rate=1.0)
+        features = compute_features(task, mine)
+        device = features.device  # the CPU, where they outgrew a GPU
         fit = natural_gradient_head(
-            compute_features(task, mine),
-            labels[list(mine)].to(accelerator.device),
-            head.matrix().float(),
+            features,
+            labels[list(mine)].to(device),
+            head.matrix().float().to(device),
             steps=used.steps,
             damping=used.damping,
             pull=used.pull,
             rate=used.learning_rate,
             n_total=len(task.pixels),
-            reduce=lambda share: total(share, accelerator),
+            reduce=lambda share: total(share.to(accelerator.device), accelerator).to(device),
             callback=_shown(task),
         )
-        head.load_matrix(fit.weights)
+        head.load_matrix(fit.weights.to(accelerator.device))
         return Outcome(
             losses=[float(loss) for loss in fit.losses],
             steps=len(fit.steps),
@@ -131,16 +135,32 @@ class NaturalGradient(Method):
             return penalty
 
         title = "Natural gradient (K-FAC)"
-        outcome = run(task, Labelled(task), used.steps, used.batch_size, change, title)
+        outcome = run(
+            task,
+            Labelled(task),
+            used.steps,
+            used.batch_size,
+            change,
+            title,
+            beside=natural.bytes,
+        )
         outcome.options = used.options()
         outcome.diagnostics["fisher"] = "K-FAC"
         return outcome
 
 
 def compute_features(task: Task, indices: range) -> Tensor:
-    """Head inputs (n, D) of some of the tuning images, by one forward pass over them."""
+    """Head inputs (n, D) of some of the tuning images, by one forward pass over them.
+
+    They lie on the device, or in a temporary file where they outgrow what
+    :func:`ngf_hub.spilling.memory_bound` gives them.
+    """
     classifier, device = task.classifier, task.accelerator.device
-    features = torch.empty(len(indices), classifier.head.width, device=device)
+    shape, bound = (len(indices), classifier.head.width), memory_bound(device)
+    if 4 * math.prod(shape) <= bound:
+        features = torch.empty(shape, device=device)
+    else:
+        features = room(shape, torch.float32, "features", min(bound, memory_bound()))
     batches = task.pixels.batches(task.batch_size, device, indices=indices)
     count = -(-len(indices) // task.batch_size)
     start = 0

@@ -81,7 +81,15 @@ class Unlearning(Method):
             return 0.0
 
         _, before = objective.agreement()
-        outcome = run(task, objective, self.steps, self.batch_size, change, "Unlearning triggers")
+        outcome = run(
+            task,
+            objective,
+            self.steps,
+            self.batch_size,
+            change,
+            "Unlearning triggers",
+            beside=natural.bytes,
+        )
         clean, after = objective.agreement()
         outcome.diagnostics = {
             "fisher": "K-FAC",

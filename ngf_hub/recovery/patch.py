@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ngf_hub.devices import failing_together, shard, total
 from ngf_hub.recovery.space import Space
 from ngf_hub.triggers.patch import PatchTrigger
 
@@ -89,12 +90,21 @@ class PatchSpace(Space):
         mask, pattern, _ = self.kept()
         near = functional.max_pool2d((torch.sigmoid(2 * mask) > NEAR).float(), 3, 1, 1)
         rows = max(1, setting.batch_size // IMAGES)
-        parts = zip(near.split(rows), pattern.split(rows), strict=True)
-        filled = [(m, _filled(setting, m, p, target)) for m, p in parts]
+        parts = list(zip(near.split(rows), pattern.split(rows), strict=True))
+        mine = shard(len(parts), setting.accelerator)
+        filled = torch.zeros_like(pattern)
+        with failing_together(setting.accelerator):
+            for number, (masks, patterns) in enumerate(parts):
+                if number in mine:
+                    start = number * rows
+                    filled[start : start + rows] = _filled(setting, masks, patterns, target)
+                else:  # the next part goes on from where this one left the random numbers
+                    for _ in range(STEPS):
+                        _drawn(setting, masks, torch.full((len(masks),), target))
+        filled = total(filled, setting.accelerator)
         return [
             patch_trigger(mask, pattern, target)
-            for masks, patterns in filled
-            for mask, pattern in zip(masks.cpu(), patterns.cpu(), strict=True)
+            for mask, pattern in zip(near.cpu(), filled.cpu(), strict=True)
         ]
 
     def trigger(self, row: int, target: int) -> PatchTrigger:
@@ -126,10 +136,8 @@ def _filled(setting: Setting, near: Tensor, pattern: Tensor, target: int) -> Ten
     targets = torch.full((len(pattern),), target)
     wanted = targets.to(pattern.device).repeat_interleave(IMAGES)
     for _ in setting.track(range(STEPS), "Completing patches"):
-        pixels = setting.pool.draw(targets, IMAGES, setting.generator)
-        part = torch.rand(len(pattern), IMAGES, 1, 1, 1, generator=setting.generator)
-        drawn = torch.rand(len(pattern), IMAGES, *near.shape[1:], generator=setting.generator)
-        chosen = drawn < FEWEST_PIXELS + (1 - FEWEST_PIXELS) * part
+        images, chosen = _drawn(setting, near, targets)
+        pixels = setting.pool.pixels[images.to(near.device)]
         here = near[:, None] * chosen.to(near)
         with torch.enable_grad():
             patched = (1 - here) * pixels + here * torch.sigmoid(2 * pattern)[:, None]
@@ -139,3 +147,11 @@ def _filled(setting: Setting, near: Tensor, pattern: Tensor, target: int) -> Ten
             (pattern.grad,) = torch.autograd.grad(loss, pattern)
         optimiser.step()
     return torch.sigmoid(2 * pattern.detach())
+
+
+def _drawn(setting: Setting, near: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """What is random in a step: images (K, IMAGES), and the part of the pixels used on each."""
+    images = setting.pool.chosen(targets, IMAGES, setting.generator)
+    part = torch.rand(len(near), IMAGES, 1, 1, 1, generator=setting.generator)
+    drawn = torch.rand(len(near), IMAGES, *near.shape[1:], generator=setting.generator)
+    return images, drawn < FEWEST_PIXELS + (1 - FEWEST_PIXELS) * part

@@ -40,12 +40,16 @@ class Pool:
 
     def draw(self, targets: Tensor, count: int, generator: torch.Generator) -> Tensor:
         """Random images (K, count, channels, H, W), for each target of other classes."""
+        return self.pixels[self.chosen(targets, count, generator).to(self.pixels.device)]
+
+    def chosen(self, targets: Tensor, count: int, generator: torch.Generator) -> Tensor:
+        """The places (K, count) of the images that :meth:`draw` gives."""
         rows = []
         for target in targets.tolist():
             others = self._others.get(target, self._all)
             others = others if len(others) else self._all
             rows.append(others[torch.randint(len(others), (count,), generator=generator)])
-        return self.pixels[torch.stack(rows).to(self.pixels.device)]
+        return torch.stack(rows)
 
     @torch.no_grad()
     def success(self, classifier: Classifier, trigger: Trigger, batch_size: int) -> Rate:

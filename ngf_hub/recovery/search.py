@@ -4,6 +4,10 @@ Every class has its own change and its own few images a step, and all go through
 the network in common batches, as many classes at a time as a batch holds. The
 classes whose changes stay largest are dropped (successive halving: Jamieson &
 Talwalkar, AISTATS 2016), and those that are left are searched more thoroughly.
+
+Several processes take whole batches of classes in turn. A batch is composed as in one
+process and draws the same random numbers, so that they find the same to the last digit,
+which a search that goes on for many steps needs to end at the same place.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ngf_hub.adapters import Classifier
+from ngf_hub.devices import failing_together, shard, total
 from ngf_hub.errors import ModelError
 from ngf_hub.progress import Track, silent
 from ngf_hub.recovery.pool import Pool
@@ -52,7 +57,7 @@ class Setting:
     Attributes:
         classifier: The model.
         pool: The images.
-        accelerator: Precision of the passes.
+        accelerator: Precision of the passes, and the processes that share them.
         batch_size: Images a pass.
         generator: What is random; on the CPU.
         track: Shows progress.
@@ -82,7 +87,14 @@ class Candidates:
 
     def first(self, count: int) -> Candidates:
         """The ``count`` smallest."""
-        order = self.sizes.argsort(stable=True)[:count]
+        return self.rows(self.order(count))
+
+    def order(self, count: int) -> Tensor:
+        """The rows of the ``count`` smallest, the smallest first."""
+        return self.sizes.argsort(stable=True)[:count]
+
+    def rows(self, order: Tensor) -> Candidates:
+        """Some rows, in this order."""
         return Candidates(
             self.targets[order], self.sizes[order], [tensor[order] for tensor in self.state]
         )
@@ -121,21 +133,78 @@ def search(
                 f"Searching {space_class.family} triggers ({number}/{len(stages)})",
             )
         )
+        mine = shard(len(chunks), setting.accelerator)
         parts: list[Candidates] = []
-        for rows in chunks:
-            if found is None:
-                state = space_class.start(len(rows), image, setting.generator)
-            else:
-                state = [tensor[rows.start : rows.stop] for tensor in found.state]
-            space = space_class([tensor.to(setting.classifier.device) for tensor in state], image)
-            part = _run(space, setting, left[rows.start : rows.stop], stage, steps)
-            # Only what may survive is kept, so that memory does not grow with the classes.
-            parts = [Candidates.joined([*parts, part]).first(stage.keep)]
+        places: list[int] = []
+        with failing_together(setting.accelerator):
+            for number, rows in enumerate(chunks):
+                if found is None:
+                    state = space_class.start(len(rows), image, setting.generator)
+                else:
+                    state = [tensor[rows.start : rows.stop] for tensor in found.state]
+                wanted = left[rows.start : rows.stop]
+                if number not in mine:
+                    for _ in range(stage.steps):
+                        setting.pool.chosen(wanted, stage.images, setting.generator)
+                    continue
+                device = setting.classifier.device
+                space = space_class([tensor.to(device) for tensor in state], image)
+                part = _run(space, setting, wanted, stage, steps)
+                # Only what may survive is kept, so that memory does not grow with the classes.
+                joined = Candidates.joined([*parts, part])
+                order = joined.order(stage.keep)
+                places = [[*places, *rows][row] for row in order.tolist()]
+                parts = [joined.rows(order)]
         for _ in steps:
             pass
-        found = parts[0]
+        if setting.accelerator.num_processes > 1:
+            shapes = [tensor.shape[1:] for tensor in state]
+            found = _gathered(parts, places, left, shapes, stage.keep, setting)
+        else:
+            found = parts[0]
     assert found is not None
     return found
+
+
+def _gathered(
+    parts: list[Candidates],
+    places: list[int],
+    targets: Tensor,
+    shapes: Sequence[torch.Size],
+    keep: int,
+    setting: Setting,
+) -> Candidates:
+    """The smallest of what all processes found.
+
+    Args:
+        parts: What this one found, or nothing.
+        places: For each of its rows the place among ``targets``.
+        targets: All classes that were searched.
+        shapes: Of one row of each tensor of the state.
+        keep: How many.
+        setting: What was searched on.
+    """
+    accelerator, device = setting.accelerator, setting.classifier.device
+
+    def everywhere(share: Tensor) -> Tensor:
+        return total(share.to(device), accelerator).cpu()
+
+    # Those that a process dropped are not among the smallest of all either.
+    sizes, known = torch.zeros(len(targets)), torch.zeros(len(targets))
+    for part in parts:
+        sizes[places], known[places] = part.sizes, 1.0
+    sizes, known = everywhere(sizes), everywhere(known)
+    sizes = torch.where(known > 0, sizes, torch.inf)
+    chosen = sizes.argsort(stable=True)[:keep]
+    own = {place: row for row, place in enumerate(places)}
+    state = []
+    for index, shape in enumerate(shapes):
+        rows = torch.zeros(len(chosen), *shape)
+        for row, place in enumerate(chosen.tolist()):
+            if place in own:
+                rows[row] = parts[0].state[index][own[place]]
+        state.append(everywhere(rows))
+    return Candidates(targets[chosen], sizes[chosen], state)
 
 
 def _run(

@@ -5,6 +5,7 @@ so that the unmodified clients (huggingface_hub, transformers, timm, datasets)
 work on it once ``HF_ENDPOINT`` points there. What lives here:
 
 - ``server``: ``LocalHub``, which tests start, seed with repositories and inspect
+- ``faults``: what goes wrong on schedule
 - ``fixtures``: the pytest fixtures ``local_hub`` and ``hub_api``
 - ``blobs``, ``store``, ``trees``: contents, repositories and commits on disk
 - ``accounts``, ``errors``: who may do what, and how the Hub says no

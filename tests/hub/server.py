@@ -15,6 +15,7 @@ import uvicorn
 from .accounts import Accounts
 from .app import HubState, Middleware, build_app
 from .blobs import FileEntry
+from .faults import Faults
 from .repos import create_repo
 from .request_log import RequestLog
 from .store import Commit, Repo, Store
@@ -36,7 +37,7 @@ class LocalHub:
     Args:
         root: The folder of the store; what an earlier server left there is served again.
         middleware: ASGI middleware around the application (outermost first), such
-            as one that injects faults; the request log sees its results.
+            as one that changes answers; the request log sees its results.
 
     Attributes:
         root: The folder of the store.
@@ -44,6 +45,7 @@ class LocalHub:
         token: A token of alice with the role write.
         tokens: Tokens by name: ``alice`` and ``bob`` (write), ``alice-read`` (read).
         log: The requests so far.
+        faults: What goes wrong, and when; nothing until a fault is injected.
         crashes: Tracebacks of requests on which the server itself failed.
     """
 
@@ -60,7 +62,8 @@ class LocalHub:
         self.state = HubState(Store(self.root), accounts)
         self.crashes = self.state.crashes
         self.endpoint = ""
-        self._app = build_app(self.state, self.log, middleware)
+        self.faults = Faults()
+        self._app = build_app(self.state, self.log, [*middleware, self.faults])
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -71,19 +74,15 @@ class LocalHub:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start(self) -> None:
-        """Serve on a free port; returns when requests are answered."""
-        # asyncio sets TCP_NODELAY only on sockets whose protocol it can tell, and
-        # accepted ones inherit both that and the options from the listening one.
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-        listener.bind(("127.0.0.1", 0))
-        self.endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    def start(self, port: int = 0) -> None:
+        """Serve on a port, 0 for a free one; returns when requests are answered."""
+        listener = _listen(port)
+        port = listener.getsockname()[1]
+        self.endpoint = f"http://127.0.0.1:{port}"
         config = uvicorn.Config(
             self._app,
             loop="asyncio",
-            http="h11",
+            http=self.faults.protocol(),
             lifespan="off",
             log_level="warning",
             access_log=False,
@@ -92,6 +91,7 @@ class LocalHub:
             timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
+        self.faults.attach(self._server, lambda: _listen(port))
         self._thread = threading.Thread(
             target=self._server.run, args=([listener],), name="local-hub", daemon=True
         )
@@ -250,3 +250,15 @@ class LocalHub:
         with blobs.path(sha256).open("rb") as stream:
             mode = upload_mode(path, blobs.size(sha256), stream.read(512), tracked)
         return blobs.lfs_entry(sha256) if mode == "lfs" else blobs.regular_entry(sha256)
+
+
+def _listen(port: int) -> socket.socket:
+    """A listening socket on localhost."""
+    # asyncio sets TCP_NODELAY only on sockets whose protocol it can tell, and
+    # accepted ones inherit both that and the options from the listening one.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    return listener

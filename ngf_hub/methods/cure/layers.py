@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Generator
@@ -22,7 +23,8 @@ from ngf_hub.cure_report import RankedLayer
 from ngf_hub.curvature import KFAC
 from ngf_hub.devices import total
 from ngf_hub.methods.base import Task
-from ngf_hub.methods.loop import Gradients, cross_entropy_share, learnable, reduced_gradients
+from ngf_hub.methods.loop import Gradients, cross_entropy_share, learnable, loss_and_gradients
+from ngf_hub.methods.pieces import images_at_once, pieces
 from ngf_hub.methods.scope import layer_parameters
 from ngf_hub.methods.teacher import TeacherObjective
 from ngf_hub.methods.variations import Variations
@@ -62,18 +64,21 @@ def rank_layers(task: Task, triggers: Sequence[Trigger]) -> list[tuple[Layer, Ra
     clean = batch.rows[: len(batch.rows) // 2]
     uniforms = torch.rand(LABELS, len(few), generator=Generator().manual_seed(task.seed))
     parameters = layer_parameters(looked)
+    gradients_bytes = 2 * sum(4 * p.numel() for p in parameters)
+    size = images_at_once(looked, parameters, kfac.bytes + gradients_bytes)
     with learnable(parameters):
-        share = cross_entropy_share(looked, batch)
-        gradients = dict(zip(parameters, reduced_gradients(looked, share, parameters), strict=True))
+        _, found = loss_and_gradients(
+            looked, pieces(batch, size), partial(cross_entropy_share, looked), parameters
+        )
+        gradients = dict(zip(parameters, found, strict=True))
         kfac.update(
             task.classifier,
             batch.pixels[: len(clean)],
             uniforms=uniforms[:, list(clean)],
-            batch_size=task.batch_size,
+            batch_size=min(task.batch_size, size),
         )
-    steps = kfac.precondition(gradients)
     ranked = [
-        (layer, RankedLayer(name=layer.name, score=_score(layer, gradients, steps)))
+        (layer, RankedLayer(name=layer.name, score=_score(layer, gradients, kfac)))
         for layer in layers
     ]
     return sorted(ranked, key=lambda entry: -entry[1].score)
@@ -101,7 +106,9 @@ def promising(ranked: Sequence[tuple[Layer, RankedLayer]]) -> list[str]:
     return [max(part, key=lambda entry: entry[1].score)[1].name for part in parts]
 
 
-def _score(layer: Layer, gradients: Gradients, steps: Gradients) -> float:
+def _score(layer: Layer, gradients: Gradients, kfac: KFAC) -> float:
     """∇TᵀF⁻¹∇T of one layer."""
-    parameters = layer.module.parameters(recurse=False)
-    return sum(float((gradients[p] * steps[p]).sum()) for p in parameters)
+    own = {p: gradients[p] for p in layer.module.parameters(recurse=False)}
+    # All inverses together would take as much memory as the factors.
+    steps = kfac.precondition(own, keep=False)
+    return sum(float((gradient * steps[p]).sum()) for p, gradient in own.items())

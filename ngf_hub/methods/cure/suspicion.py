@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-
-import torch
+from dataclasses import dataclass, field, replace
 
 from ngf_hub.cure_report import Verdict
+from ngf_hub.devices import alone, exchanged, failing_together
 from ngf_hub.evidence.base import Case, Recovered
-from ngf_hub.evidence.collecting import Evidences, collect, make_kinds
-from ngf_hub.evidence.recovered import TriggerRecovery
+from ngf_hub.evidence.collecting import Evidences, make_kinds
 from ngf_hub.evidence.verdict import Judgement, judge
-from ngf_hub.recovery.doors import recover_doors
-from ngf_hub.recovery.search import search
+from ngf_hub.methods.cure.sharing import (
+    collect_shared,
+    from_bytes,
+    owners_of,
+    to_bytes,
+)
 from ngf_hub.triggers import Trigger
 from ngf_hub.unchanged import unchanged
 
@@ -77,7 +79,7 @@ def suspect(case: Case, kinds: Sequence[str]) -> Suspicion:
         NgfHubError: There is no such kind.
     """
     with unchanged(case.classifier) as state:
-        collected = collect(make_kinds(kinds), case, state)
+        collected = collect_shared(make_kinds(kinds), case, state)
         judgement = judge(collected.findings, classes=case.classifier.num_classes)
         return _of(judgement, collected, case)
 
@@ -100,8 +102,8 @@ def _of(judgement: Judgement, collected: Evidences, case: Case) -> Suspicion:
             found[finding.kind] = works
     if not found and target is not None:
         # A kind without triggers of its own pointed there, or those that it found fail.
-        for kind in searching_kinds():
-            works = [entry for entry in recover_for(case, kind, target) if _works(entry)]
+        for kind, entries in recover_each(case, searching_kinds(), target).items():
+            works = [entry for entry in entries if _works(entry)]
             if works:
                 found[kind] = works
     flagged = [
@@ -118,7 +120,7 @@ def _works(recovered: Recovered) -> bool:
 
 def searching_kinds() -> list[str]:
     """The kinds of evidence that recover triggers."""
-    return [name for name, kind in make_kinds().items() if isinstance(kind, TriggerRecovery)]
+    return [name for name, kind in make_kinds().items() if kind.recovers]
 
 
 def recover_for(case: Case, kind: str, target: int) -> list[Recovered]:
@@ -129,15 +131,33 @@ def recover_for(case: Case, kind: str, target: int) -> list[Recovered]:
         kind: One of :func:`searching_kinds`.
         target: The class.
     """
-    evidence = make_kinds([kind])[kind]
-    assert isinstance(evidence, TriggerRecovery)
     with unchanged(case.classifier):
-        setting, judging = evidence.setting(case)
-        found = search(evidence.space_class, setting, torch.tensor([target]), evidence.stages(1))
-        doors = recover_doors(evidence.space_class, setting, judging, found, evidence.restart)
+        doors = make_kinds([kind])[kind].recover(case, target)
     for entry in doors:
         entry.trigger.origin = "recovered"
     return doors
+
+
+def recover_each(case: Case, kinds: Sequence[str], target: int) -> dict[str, list[Recovered]]:
+    """:func:`recover_for` each of some kinds; processes share them."""
+    accelerator = case.accelerator
+    owners = owners_of(make_kinds(kinds), case, classes=1)
+    if not owners:
+        return {kind: recover_for(case, kind, target) for kind in kinds}
+    itself = replace(case, accelerator=alone(accelerator))
+    # What no process owns, all do together.
+    together = {kind: recover_for(case, kind, target) for kind in kinds if kind not in owners}
+    own: dict[str, Evidences] = {}
+    with failing_together(accelerator):
+        for kind, owner in owners.items():
+            if owner == accelerator.process_index:
+                recovered = recover_for(itself, kind, target)
+                own[kind] = Evidences(recovered=[(kind, entry) for entry in recovered])
+    parts: dict[str, Evidences] = {}
+    for payload in exchanged(to_bytes(own), accelerator):
+        parts.update(from_bytes(payload))
+    shared = {kind: [entry for _, entry in part.recovered] for kind, part in parts.items()}
+    return {kind: (together | shared)[kind] for kind in kinds}
 
 
 def unseen_triggers(case: Case, kinds: Sequence[str], target: int | None) -> list[Trigger]:
@@ -148,5 +168,5 @@ def unseen_triggers(case: Case, kinds: Sequence[str], target: int | None) -> lis
     """
     if target is None:
         return []
-    recovered = [entry for kind in kinds for entry in recover_for(case, kind, target)]
-    return [entry.trigger for entry in recovered if _works(entry)]
+    recovered = recover_each(case, kinds, target)
+    return [entry.trigger for kind in kinds for entry in recovered[kind] if _works(entry)]

@@ -1,0 +1,46 @@
+"""Whether a content is what the Hub says a file is: by its SHA-256 in LFS, else by git's hash."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoFile, RepoSibling
+
+
+def size(content: bytes | Path) -> int:
+    """How many bytes a content, or the file it lies in, has."""
+    return len(content) if isinstance(content, bytes) else content.stat().st_size
+
+
+def same(entry: RepoFile | RepoSibling | None, content: bytes | Path) -> bool:
+    """Whether a file of a repository has exactly this content.
+
+    Args:
+        entry: What the Hub says of the file; ``None`` where there is none.
+        content: The content, or the file that it lies in.
+    """
+    if entry is None or entry.size != size(content):
+        return False
+    if entry.lfs is not None:
+        return entry.lfs.sha256 == _digest(hashlib.sha256(), content)
+    # git's object id, which is no matter of security
+    blob = hashlib.sha1(f"blob {size(content)}\0".encode(), usedforsecurity=False)
+    return entry.blob_id == _digest(blob, content)
+
+
+def is_stated(entry: RepoFile | RepoSibling | None) -> bool:
+    """Whether the Hub says enough of a file for :func:`same`."""
+    return entry is not None and entry.size is not None and bool(entry.lfs or entry.blob_id)
+
+
+def _digest(digest: hashlib._Hash, content: bytes | Path) -> str:
+    if isinstance(content, bytes):
+        digest.update(content)
+        return digest.hexdigest()
+    with content.open("rb") as file:
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()
