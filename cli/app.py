@@ -94,8 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (typer.Abort, KeyboardInterrupt):
         code = fail("Interrupted.", "Nothing was half-written; run the same command again.")
     except NgfHubError as error:
-        told = (error.message, error.hint, error.details)
-        code = show_traceback(error) if debug else fail(*told)
+        code = show_traceback(error) if debug else fail(error.message, error.hint, error.details)
     except BrokenPipeError:
         code = 141  # what the shell reports where the reader of a pipe has gone
     except Exception as error:

@@ -6,8 +6,8 @@ import pytest
 from datasets import ClassLabel, Features, Image
 
 from ngf_hub.data.layout import Layout, find_layout
-from ngf_hub.licences import licence_of, licence_text
 from ngf_hub.errors import DataError
+from ngf_hub.licences import licence_of, licence_text
 
 from .pictures import write_splits
 

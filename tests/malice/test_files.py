@@ -122,6 +122,8 @@ def test_scan_of_huge_and_deep_configs(copy, tmp_path):
         folders[what] = copy("vit")
         for name in ("config.json", "preprocessor_config.json"):
             replaced(folders[what] / name, what)
+            if what == "huge":  # a scan hashes what it keeps a result for, whatever its size
+                os.truncate(folders[what] / name, 1 << 28)
 
     def scan_all():
         return {what: command("scan", folder, "-e", "patch") for what, folder in folders.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ngf_hub import __version__
 from ngf_hub.report import without_tokens
 from ngf_hub.scan_report import SCAN_SCHEMA_VERSION
+from ngf_hub.text import json_text
 
 if TYPE_CHECKING:
     from ngf_hub.scans.output import Result
@@ -26,4 +26,4 @@ def render_document(results: Sequence[Result]) -> str:
         "summary": {"models": len(results), **counts},
         "scans": [result.report.model_dump(mode="json") for result in results],
     }
-    return json.dumps(without_tokens(content), indent=2, ensure_ascii=False) + "\n"
+    return json_text(without_tokens(content)) + "\n"

@@ -8,7 +8,6 @@ which a location is a URL, so that a model of the Hub is located below a relativ
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from ngf_hub import __version__
 from ngf_hub.report import without_tokens
 from ngf_hub.scan_report import Finding, ScanReport
 from ngf_hub.scans.formats.wording import file_entries, model_url, p_text, sentence, suspected
-from ngf_hub.text import plain
+from ngf_hub.text import json_text, plain
 
 if TYPE_CHECKING:
     from ngf_hub.scans.output import Result
@@ -74,7 +73,7 @@ def render_sarif(results: Sequence[Result]) -> str:
         "results": found,
     }
     content = without_tokens({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]})
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    return json_text(content) + "\n"
 
 
 def _rule(kind: str) -> dict[str, Any]:
