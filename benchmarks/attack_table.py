@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from benchmarks.thirdparty import shared_folder
 from ngf_hub import Classifier, load_model
 from ngf_hub.attacks import make_attack
 from ngf_hub.attacks.base import ALL_TO_ONE
-from ngf_hub.attacks.pipeline import attack_classifier, discard, work_folder
+from ngf_hub.attacks.pipeline import attack_classifier, work_folder
 from ngf_hub.attacks.poisoning import Unpoisoned
 from ngf_hub.attacks.scratch import make_classifier
 from ngf_hub.attacks.training import train
@@ -142,7 +143,7 @@ def make(setting: Setting, attack: str, images: Images, folder: Path, precision:
     seconds = time.process_time() - start
     row = Row(setting.name, attack, remeasured(folder, clean), seconds)
     row.write(folder)
-    discard(work)
+    shutil.rmtree(work)
     return row
 
 
