@@ -94,7 +94,7 @@ SETTINGS = (
         "imagenette",
         224,
         *CNN,
-        Training(epochs=8, batch_size=32, learning_rate=3e-3, crop=16),
+        Training(epochs=6, batch_size=32, learning_rate=3e-3, crop=16),
         ("badnets", "blend", "wanet-large"),
     ),
     Setting(

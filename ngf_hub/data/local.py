@@ -136,10 +136,11 @@ def _refuse_outside(path: Path, layout: Layout) -> None:
     Raises:
         DataError: It does.
     """
-    root = os.path.abspath(path) + os.sep
+    # `datasets` follows links in the path of the folder itself.
+    roots = (os.path.abspath(path) + os.sep, os.path.realpath(path) + os.sep)
     for split, files in layout.files.items():
         for file in files:
-            if "://" in file or not os.path.abspath(file).startswith(root):
+            if "://" in file or not os.path.abspath(file).startswith(roots):
                 raise DataError(
                     f"Split {plain(split, 60)} of {plain(path)} has files outside of the folder: "
                     f"{plain(redact(file), 100)}.",

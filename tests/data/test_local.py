@@ -43,6 +43,12 @@ def test_a_folder_in_the_hubs_layout(tmp_path):
     ]
 
 
+def test_a_folder_behind_a_link(tmp_path):
+    write_splits(tmp_path / "stored" / "set", train=range(30), test=range(100, 120))
+    (tmp_path / "linked").symlink_to(tmp_path / "stored")
+    assert len(load_images(str(tmp_path / "linked" / "set"), samples=10).tune) == 10
+
+
 def test_only_the_needed_splits_are_prepared(tmp_path, datasets_cache):
     write_splits(tmp_path, train=range(30), test=range(40, 60))
     (tmp_path / "data" / "validation-00000-of-00001.parquet").write_bytes(b"corrupt")
