@@ -26,14 +26,29 @@ def same(entry: RepoFile | RepoSibling | None, content: bytes | Path) -> bool:
         return False
     if entry.lfs is not None:
         return entry.lfs.sha256 == _digest(hashlib.sha256(), content)
-    # git's object id, which is no matter of security
-    blob = hashlib.sha1(f"blob {size(content)}\0".encode(), usedforsecurity=False)
-    return entry.blob_id == _digest(blob, content)
+    return entry.blob_id == _git_id(content)
+
+
+def is_of_its_name(blob: Path) -> bool:
+    """Whether a blob of the cache is what its name says, as far as that says anything.
+
+    The cache calls a blob by the ETag that it came with: the SHA-256 of a file in LFS,
+    git's hash of any other.
+    """
+    if len(blob.name) == 64:
+        return blob.name == _digest(hashlib.sha256(), blob)
+    return len(blob.name) != 40 or blob.name == _git_id(blob)
 
 
 def is_stated(entry: RepoFile | RepoSibling | None) -> bool:
     """Whether the Hub says enough of a file for :func:`same`."""
     return entry is not None and entry.size is not None and bool(entry.lfs or entry.blob_id)
+
+
+def _git_id(content: bytes | Path) -> str:
+    """git's object id, which is no matter of security."""
+    blob = hashlib.sha1(f"blob {size(content)}\0".encode(), usedforsecurity=False)
+    return _digest(blob, content)
 
 
 def _digest(digest: hashlib._Hash, content: bytes | Path) -> str:

@@ -10,6 +10,7 @@ from huggingface_hub import HfApi, constants
 from ngf_hub.checksums import is_stated, same
 from ngf_hub.downloads import ask_for_model, download
 from ngf_hub.errors import HubError
+from ngf_hub.scans.state import model_state
 from tests.hub.faults import Fault
 from tests.publishing.helpers import talk_to
 
@@ -68,3 +69,14 @@ def test_the_cache_serves_where_the_hub_does_not(hub):
     assert ask_for_model("acme/net", revision=None) == path.parent
     hub.faults.clear()
     assert ask_for_model("acme/net", revision=None).sha == path.parent.name
+
+
+def test_what_a_scan_asks_a_model_first_leaves_nothing_corrupt(hub):
+    hub.faults.inject(Fault("corrupt", method="GET", path="config.json"))
+    state = model_state("acme/net")
+    assert state.commit == hub.commit("acme/net").oid
+    repo = Path(constants.HF_HUB_CACHE) / "models--acme--net"
+    assert list(repo.rglob("config.json")) == []
+    model_state("acme/net")
+    (path,) = repo.rglob("config.json")
+    assert path.read_bytes() == CONTENTS["config.json"]

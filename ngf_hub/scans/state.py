@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ngf_hub.checksums import is_of_its_name
+from ngf_hub.downloads import discard
 from ngf_hub.errors import ModelError, NgfHubError
 from ngf_hub.hub import hub_errors
 from ngf_hub.paths import files_below
@@ -69,8 +71,11 @@ def _commit(repo: str, revision: str | None, token: str | None) -> str | None:
     with hub_errors(f"fetch model {repo}", token=token):
         try:
             # By the revision's name, so that the cache knows what it stood at when offline.
-            path = patiently(lambda: api.hf_hub_download(repo, CONFIG, revision=revision))
-            return Path(path).parent.name
+            path = Path(patiently(lambda: api.hf_hub_download(repo, CONFIG, revision=revision)))
+            # Only where it lies counts here; who reads it fetches it, and has it checked.
+            if not is_of_its_name(path.resolve()):
+                discard(path)
+            return path.parent.name
         except LocalEntryNotFoundError:
             raise
         except EntryNotFoundError:
