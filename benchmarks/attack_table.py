@@ -187,8 +187,7 @@ def table(rows: Sequence[Row]) -> str:
 def _percent(rate: Rate | None, *, interval: bool = True) -> str:
     if rate is None or rate.value is None:
         return "–"
-    low, high = rate.interval
-    return f"{100 * rate.value:.1f}" + (f" [{100 * low:.1f}, {100 * high:.1f}]" if interval else "")
+    return rate.short() if interval else f"{100 * rate.value:.1f}"
 
 
 def _judged(attack: str, success: Rate, lost: float | None) -> str:

@@ -128,11 +128,8 @@ def show_measurements(
 
 
 def short(rate: Rate | None) -> str:
-    """Such as ``84.9 [83.2, 86.4]``."""
-    if rate is None or rate.value is None:
-        return "–"
-    low, high = rate.interval
-    return f"{100 * rate.value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+    """See :meth:`ngf_hub.report.Rate.short`; likewise where there is no rate."""
+    return "–" if rate is None else rate.short()
 
 
 def verdict(report: Report) -> str:

@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ngf_hub.devices import cores
 from ngf_hub.errors import NgfHubError
 from ngf_hub.text import plain, plain_line, redact
 
@@ -75,7 +76,7 @@ def launch(count: int, device: str | None) -> int:
             ),
         )
         os.environ[ERRORS] = folder
-        os.environ.setdefault(THREADS, str(max(1, _cores() // count)))
+        os.environ.setdefault(THREADS, str(max(1, cores() // count)))
         words = _without_option(sys.argv[1:])
         try:
             elastic_launch(config, sys.executable)("-m", "ngf_hub.cli.launching", *words)
@@ -121,13 +122,6 @@ def _check(count: int, device: str | None) -> None:
             f"{count} processes need {count} CUDA devices, and there are {devices}.",
             f"Give {OPTION} {devices}, or --device cpu." if devices else "Give --device cpu.",
         )
-
-
-def _cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _without_option(words: Sequence[str]) -> list[str]:

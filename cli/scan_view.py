@@ -10,10 +10,7 @@ from ngf_hub.cli.console import fail, note, stdout
 from ngf_hub.text import plain, redact
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from ngf_hub.cli.scan_fleet import Board
-    from ngf_hub.report import Rate
     from ngf_hub.scan_report import ScanReport
     from ngf_hub.scans.jobs import Job
     from ngf_hub.scans.output import Result
@@ -159,7 +156,7 @@ def _show_triggers(report: ScanReport) -> None:
         table.add_row(
             Text(plain(found.family, 30)),
             Text(class_text(found.target, found.target_name)),
-            _share(found.success),
+            Text(found.success.short()),
             str(found.success.n),
             f"{found.size:.3g}",
         )
@@ -179,15 +176,6 @@ def _show_files(report: ScanReport) -> None:
         note(f"and {len(entries) - MOST_FILES} more files of note; --format json lists them all")
     if told := hub_security(report):
         note(f"The Hub's own scan: {told}.")
-
-
-def _share(rate: Rate) -> Text:
-    from rich.text import Text
-
-    if rate.value is None:
-        return Text("–")
-    low, high = rate.interval
-    return Text(f"{100 * rate.value:.1f} [{100 * low:.1f}, {100 * high:.1f}]")
 
 
 def show_failures(results: Iterable[Result]) -> None:

@@ -25,7 +25,7 @@ def same(entry: RepoFile | RepoSibling | None, content: bytes | Path) -> bool:
     if entry is None or entry.size != size(content):
         return False
     if entry.lfs is not None:
-        return entry.lfs.sha256 == _digest(hashlib.sha256(), content)
+        return entry.lfs.sha256 == sha256(content)
     return entry.blob_id == _git_id(content)
 
 
@@ -36,7 +36,7 @@ def is_of_its_name(blob: Path) -> bool:
     git's hash of any other.
     """
     if len(blob.name) == 64:
-        return blob.name == _digest(hashlib.sha256(), blob)
+        return blob.name == sha256(blob)
     return len(blob.name) != 40 or blob.name == _git_id(blob)
 
 
@@ -48,14 +48,22 @@ def is_stated(entry: RepoFile | RepoSibling | None) -> bool:
 def _git_id(content: bytes | Path) -> str:
     """git's object id, which is no matter of security."""
     blob = hashlib.sha1(f"blob {size(content)}\0".encode(), usedforsecurity=False)
-    return _digest(blob, content)
+    update(blob, content)
+    return blob.hexdigest()
 
 
-def _digest(digest: hashlib._Hash, content: bytes | Path) -> str:
+def sha256(content: bytes | Path) -> str:
+    """The SHA-256 of a content, or of the file it lies in, in hexadecimal."""
+    digest = hashlib.sha256()
+    update(digest, content)
+    return digest.hexdigest()
+
+
+def update(digest: hashlib._Hash, content: bytes | Path) -> None:
+    """Take a content, or that of a file, into a digest; a file is never in memory whole."""
     if isinstance(content, bytes):
         digest.update(content)
-        return digest.hexdigest()
+        return
     with content.open("rb") as file:
         while chunk := file.read(2**20):
             digest.update(chunk)
-    return digest.hexdigest()

@@ -66,6 +66,13 @@ def make_accelerator(device: str | None = None, mixed_precision: str = "no") -> 
     return accelerator
 
 
+def cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def processes() -> int:
     """How many processes a launcher started together, this one among them."""
     return int(os.environ.get("WORLD_SIZE") or 1)

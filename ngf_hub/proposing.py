@@ -9,9 +9,7 @@ stays theirs too, since purification changes weights and nothing else.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 from ngf_hub.bundle import CONFIG_FILE, IF_THERE, Bundle
 from ngf_hub.card import CARD_FILE
 from ngf_hub.card_text import card_values, source_is_on_hub
+from ngf_hub.checksums import same, size, update
 from ngf_hub.committing import Published, check_id, make_commit
 from ngf_hub.errors import HubError
 from ngf_hub.hub import hub_errors
 from ngf_hub.outcome import read_outcome
 from ngf_hub.patience import patiently
-from ngf_hub.remote import Remote, files_at, is_weights, look, same, size, stale
+from ngf_hub.remote import Remote, files_at, is_weights, json_at, look, stale
 from ngf_hub.report import REPORT_FILE, Report
 from ngf_hub.text import code, plain
 
@@ -198,12 +197,7 @@ def _check_fits(api: HfApi, repo_id: str, remote: Remote, report: Report) -> Non
 def _config(api: HfApi, repo_id: str, remote: Remote) -> dict[str, Any]:
     if remote.files[CONFIG_FILE].size > _LARGEST_CONFIG:
         raise HubError(f"{CONFIG_FILE} of {repo_id} is too large to be one.")
-    with tempfile.TemporaryDirectory() as folder:
-        path = api.hf_hub_download(repo_id, CONFIG_FILE, revision=remote.commit, local_dir=folder)
-        try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (ValueError, RecursionError):
-            content = None
+    content = json_at(api, repo_id, CONFIG_FILE, remote.commit, _LARGEST_CONFIG)
     if not isinstance(content, dict):
         raise HubError(f"{CONFIG_FILE} of {repo_id} is no JSON object.")
     return content
@@ -267,12 +261,7 @@ def _digest(contents: dict[str, bytes | Path]) -> str:
     for path in sorted(contents):
         content = contents[path]
         digest.update(path.encode() + b"\0" + str(size(content)).encode() + b"\0")
-        if isinstance(content, bytes):
-            digest.update(content)
-            continue
-        with content.open("rb") as file:
-            while chunk := file.read(2**20):
-                digest.update(chunk)
+        update(digest, content)
     return digest.hexdigest()
 
 

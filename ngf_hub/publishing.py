@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from ngf_hub.bundle import Bundle, collect
 from ngf_hub.card import CARD_FILE
+from ngf_hub.checksums import same, size
 from ngf_hub.committing import Published, check_id, make_commit
 from ngf_hub.errors import HubError, ReportError
 from ngf_hub.hub import LOGIN, hub_errors
 from ngf_hub.patience import patiently
-from ngf_hub.remote import Remote, look, same, size, stale
+from ngf_hub.remote import Remote, look, stale
 from ngf_hub.report import Report
 from ngf_hub.text import plain, redact
 
@@ -82,9 +83,10 @@ def publish(
     bundle.refuse_secrets([token, get_token()])
     api = HfApi(token=token)
     url = f"{api.endpoint}/{repo_id}"
-    contents: dict[str, bytes | Path] = {**bundle.files, CARD_FILE: bundle.card(repo_id)}
+    written = bundle.card(repo_id)
+    contents: dict[str, bytes | Path] = {**bundle.files, CARD_FILE: written}
     sizes = {path: size(content) for path, content in contents.items()}
-    card = bundle.card(repo_id).decode()
+    card = written.decode()
     if dry_run:
         return Published(url, None, sizes, changed=False, left_out=bundle.left_out, card=card)
     _validate_card(card, token)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ngf_hub.bounded_files import MAX_REPORT, read_json
 from ngf_hub.bundle import CONFIG_FILE, INDEX_SUFFIX, TRIGGER_FILE
 from ngf_hub.card_text import PLOTS
-from ngf_hub.checksums import same, size
 from ngf_hub.patience import patiently, silence
 from ngf_hub.report import REPORT_FILE
 
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
-__all__ = ["Remote", "files_at", "is_weights", "look", "same", "size", "stale"]
-
-LARGEST_REPORT = 64 * 2**20
 # Weights that lie in a repository from before: they are not those the card describes.
 WEIGHT_SUFFIXES = (
     ".safetensors",
@@ -79,17 +75,22 @@ def files_at(api: HfApi, repo_id: str, revision: str) -> dict[str, RepoFile]:
 
 def _is_ours(api: HfApi, repo_id: str, commit: str, entry: RepoFile | None) -> bool:
     """Whether the repository holds a report of this tool."""
-    if entry is None or entry.size > LARGEST_REPORT:
+    if entry is None or entry.size > MAX_REPORT:
         return False
+    content = json_at(api, repo_id, REPORT_FILE, commit, MAX_REPORT)
+    return isinstance(content, dict) and content.get("tool") == "ngf-hub"
+
+
+def json_at(api: HfApi, repo_id: str, path: str, revision: str | None, limit: int) -> Any:
+    """The value of a JSON file of a repository; ``None`` where it is none, or longer."""
     with tempfile.TemporaryDirectory() as folder:
-        path = patiently(
-            lambda: api.hf_hub_download(repo_id, REPORT_FILE, revision=commit, local_dir=folder)
+        local = patiently(
+            lambda: api.hf_hub_download(repo_id, path, revision=revision, local_dir=folder)
         )
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (ValueError, RecursionError):
-            return False
-    return isinstance(content, dict) and content.get("tool") == "ngf-hub"
+            return read_json(Path(local), limit)
+        except ValueError:
+            return None
 
 
 def stale(remote: Remote, contents: dict[str, bytes | Path]) -> list[str]:

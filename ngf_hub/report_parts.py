@@ -96,6 +96,13 @@ class Rate(Part):
         low, high = self.interval
         return f"{100 * self.value:.1f} % [{100 * low:.1f}, {100 * high:.1f}], n = {self.n}"
 
+    def short(self) -> str:
+        """Such as ``84.9 [83.2, 86.4]``, for the cells of a table."""
+        if self.value is None:
+            return "–"
+        low, high = self.interval
+        return f"{100 * self.value:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
 
 class ClassRates(Part):
     """The rates of the images of one class."""

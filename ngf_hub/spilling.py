@@ -17,7 +17,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ngf_hub.data.pixels import _remove, _reserve
 from ngf_hub.errors import DataError, NgfHubError
 
 VARIABLE = "NGF_HUB_MEMORY"
@@ -137,3 +136,18 @@ def _no_room(size: int, what: str) -> DataError:
         f"There is no room for {size / 2**30:.1f} GiB of {what} in {tempfile.gettempdir()}.",
         "Free some space, set TMPDIR to another disk, or use fewer images.",
     )
+
+
+def _remove(name: str) -> None:
+    with suppress(OSError):
+        Path(name).unlink()
+
+
+def _reserve(handle: int, size: int) -> None:
+    """Allocate a file's blocks now: writing to a mapped file on a full disk kills the process."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(handle, 0, size)
+        return
+    block = bytes(2**20)
+    while size > 0:
+        size -= os.write(handle, block[: min(size, len(block))])

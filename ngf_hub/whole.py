@@ -114,6 +114,30 @@ def written_whole(folder: Path) -> Iterator[Path]:
                 parent.rmdir()
 
 
+def write_whole(path: Path, text: str, hint: str) -> None:
+    """Write a text file beside its place and rename it, so that it is never half there.
+
+    Args:
+        path: The file.
+        text: What it will hold.
+        hint: What to do where it cannot be written.
+
+    Raises:
+        NgfHubError: It cannot be written; what lay there stays.
+    """
+    beside = path.with_name(f".{path.name}.part-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(text, encoding="utf-8")
+        os.replace(beside, path)
+    except OSError as error:
+        reason = "the disk is full" if error.errno == errno.ENOSPC else _reason(error)
+        raise NgfHubError(f"{path} could not be written: {reason}.", hint) from error
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
 def _reason(error: OSError) -> str:
     """What the system says; the copy of a folder lists what it says of each file."""
     if isinstance(error, shutil.Error) and isinstance(error.args[0], list):
@@ -131,7 +155,10 @@ def put_right(folder: Path) -> None:
     """
     for left in sorted(folder.parent.glob(f".{glob.escape(folder.name)}.*-*-*")):
         kind, host, process = left.name.removeprefix(f".{folder.name}.").rsplit("-", 2)
-        if kind not in ("part", "old") or host != _HOST or _runs(process):
+        if kind not in ("part", "old") or host != _HOST:
+            continue
+        # Another one had our own number before.
+        if process != str(os.getpid()) and runs(process):
             continue
         with suppress(OSError):
             if kind == "old" and not folder.exists():
@@ -140,12 +167,10 @@ def put_right(folder: Path) -> None:
                 shutil.rmtree(left, ignore_errors=True)
 
 
-def _runs(process: str) -> bool:
-    """Whether a process of this machine runs, or may."""
+def runs(process: str) -> bool:
+    """Whether a process of this machine runs, or may; what is no number may."""
     if not process.isdecimal():
         return True
-    if int(process) == os.getpid():  # another one, which had our number before
-        return False
     try:
         os.kill(int(process), 0)
     except ProcessLookupError:

@@ -6,7 +6,6 @@ only if the static scan finds nothing and only as plain tensors.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections import Counter
@@ -19,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ngf_hub.checksums import sha256
 from ngf_hub.errors import ModelError, UnsafeFileError
 from ngf_hub.evidence.files import scan_pickle
 from ngf_hub.evidence.safetensors_header import loads_quickly
@@ -75,15 +75,6 @@ def read_weights(paths: Sequence[Path]) -> Weights:
     dtype, mixed = _check_types(tensors)
     check_finite(tensors.items())
     return Weights(tensors, dtype, hashes, (*notes, *mixed))
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def check_finite(tensors: Iterable[tuple[str, Tensor]]) -> None:

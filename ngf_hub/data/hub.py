@@ -9,12 +9,11 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
-from ngf_hub.checksums import is_stated, same
 from ngf_hub.data.bombs import refuse_card_bomb
 from ngf_hub.data.layout import Layout, find_layout
 from ngf_hub.data.reading import reading
 from ngf_hub.data.source import Source
-from ngf_hub.downloads import discard, download
+from ngf_hub.downloads import download
 from ngf_hub.errors import DataError, HubError
 from ngf_hub.hub import OFFLINE, hub_errors
 from ngf_hub.licences import licence_of, licence_text
@@ -79,17 +78,14 @@ class HubSource(Source):
         with hub_errors(f"fetch dataset {self.name}", token=self.token):
             folder = patiently(lambda: self._snapshot(flat))
         for path in [] if self._offline else flat:
-            entry = self._entries.get(path)
-            if is_stated(entry) and not same(entry, folder / path):
-                discard(folder / path)
-                download(
-                    self.name,
-                    path,
-                    revision=self.revision,
-                    token=self.token,
-                    entry=entry,
-                    repo_type="dataset",
-                )
+            download(
+                self.name,
+                path,
+                revision=self.revision,
+                token=self.token,
+                entry=self._entries.get(path),
+                repo_type="dataset",
+            )
         local = {split: [folder / path for path in paths] for split, paths in wanted.items()}
         missing = [split for split, paths in local.items() if not all(p.exists() for p in paths)]
         if missing:

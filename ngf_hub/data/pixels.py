@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ngf_hub.errors import DataError
+from ngf_hub.spilling import room
 
 MEMORY_BOUND = 2**30
 """Sets of more bytes than this lie in a memory-mapped temporary file."""
@@ -107,49 +103,9 @@ def _as_index(indices: Sequence[int] | Tensor | range) -> Tensor:
 
 
 def empty_pixels(shape: tuple[int, int, int, int], memory_bound: int = MEMORY_BOUND) -> Tensor:
-    """Room for pixels of a shape, uint8: in memory, or in a temporary file above the bound.
-
-    The file has no name once it is mapped (where the system allows it), so it
-    is gone when the tensor is, whatever becomes of the process.
+    """Room for pixels of a shape, uint8: see :func:`ngf_hub.spilling.room`.
 
     Raises:
         DataError: The disk has no room for it.
     """
-    count = 1
-    for extent in shape:
-        count *= extent
-    if count <= memory_bound:
-        return torch.empty(shape, dtype=torch.uint8)
-    handle, name = tempfile.mkstemp(prefix="ngf-hub-pixels-")
-    try:
-        _reserve(handle, count)
-        mapped = torch.from_file(name, shared=True, size=count, dtype=torch.uint8)
-    except OSError as error:
-        Path(name).unlink(missing_ok=True)
-        raise DataError(
-            f"There is no room for {count / 2**30:.1f} GiB of pixels in {tempfile.gettempdir()}.",
-            "Free some space, set TMPDIR to another disk, or use fewer images.",
-        ) from error
-    finally:
-        os.close(handle)
-    pixels = mapped.view(shape)
-    try:
-        Path(name).unlink()
-    except PermissionError:  # Windows keeps files that are mapped
-        weakref.finalize(pixels, _remove, name)
-    return pixels
-
-
-def _remove(name: str) -> None:
-    with suppress(OSError):
-        Path(name).unlink()
-
-
-def _reserve(handle: int, size: int) -> None:
-    """Allocate a file's blocks now: writing to a mapped file on a full disk kills the process."""
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(handle, 0, size)
-        return
-    block = bytes(2**20)
-    while size > 0:
-        size -= os.write(handle, block[: min(size, len(block))])
+    return room(shape, torch.uint8, "pixels", memory_bound)

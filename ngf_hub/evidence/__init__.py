@@ -3,7 +3,8 @@
 What all of it is made of:
 
 - ``base``: what a kind of evidence is; ``kinds`` registers those that look at a loaded
-  model; ``collecting`` runs them, whatever becomes of any.
+  model; ``collecting`` runs them, whatever becomes of any;
+  ``timing`` tells beforehand how long one will take.
 - ``verdict``: from findings to a verdict; ``null``: p-values from few clean models;
   ``calibration``: the table of clean models that ships with the library.
 

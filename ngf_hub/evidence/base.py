@@ -70,13 +70,11 @@ class Evidence(ABC):
         name: The name it is registered under.
         citation: The paper that it is from.
         needs_images: Whether it can do nothing without clean images.
-        recovers: Whether it recovers triggers, so that :meth:`recover` can be asked.
     """
 
     name: ClassVar[str]
     citation: ClassVar[str]
     needs_images: ClassVar[bool] = True
-    recovers: ClassVar[bool] = False
 
     @abstractmethod
     def collect(self, case: Case) -> Collected:
@@ -86,15 +84,6 @@ class Evidence(ABC):
             ModelError: The model cannot be looked at in this way.
         """
 
-    def recover(self, case: Case, target: int) -> list[Recovered]:
-        """Triggers to one class, those that work best first, of kinds that recover any.
-
-        Args:
-            case: The model and clean images to search on.
-            target: The class.
-        """
-        raise NotImplementedError(f"{self.name} recovers no triggers")
-
     def seconds(self, case: Case) -> float | None:
         """About how long :meth:`collect` will take, told before it starts.
 
@@ -102,6 +91,19 @@ class Evidence(ABC):
         seconds; ``None`` where there is none.
         """
         return None
+
+
+class Recovering(Evidence):
+    """A kind of evidence that recovers triggers."""
+
+    @abstractmethod
+    def recover(self, case: Case, target: int) -> list[Recovered]:
+        """Triggers to one class, those that work best first.
+
+        Args:
+            case: The model and clean images to search on.
+            target: The class.
+        """
 
 
 KINDS: dict[str, type[Evidence]] = {}

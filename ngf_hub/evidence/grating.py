@@ -12,13 +12,12 @@ classes that each answer to a frequency of its own.
 
 from __future__ import annotations
 
-import time
-
 import torch
 from torch import Tensor
 
 from ngf_hub.errors import DataError, ModelError
-from ngf_hub.evidence.base import Case, Collected, Evidence, Recovered, register
+from ngf_hub.evidence.base import Case, Collected, Recovered, Recovering, register
+from ngf_hub.evidence.timing import seconds_an_image
 from ngf_hub.recovery.doors import change_size
 from ngf_hub.recovery.gratings import PHASES, Standing, frequencies, gratings, stands_out
 from ngf_hub.recovery.pool import Pool, make_pools
@@ -40,12 +39,11 @@ IMAGES_A_PASS = 128
 
 
 @register
-class GratingRecovery(Evidence):
+class GratingRecovery(Recovering):
     """A sweep over sinusoids, and the smallest amplitudes of those that stand out."""
 
     name = "grating"
     citation = "Sinusoids of Barni et al., ICIP 2019, arXiv 1902.11237, tried one after another"
-    recovers = True
 
     def evaluations(self, case: Case) -> int:
         """How many images go forward through the network at most, judging aside."""
@@ -54,16 +52,7 @@ class GratingRecovery(Evidence):
 
     def seconds(self, case: Case) -> float | None:
         """See :meth:`Evidence.seconds`: one forward pass is timed."""
-        count = min(IMAGES_A_PASS, case.batch_size)
-        with torch.no_grad(), case.accelerator.autocast():
-            for _ in range(2):  # the first pass allocates
-                pixels = case.classifier.example_pixels(count)
-                start = time.perf_counter()
-                case.classifier(pixels)
-                if case.classifier.device.type == "cuda":
-                    torch.cuda.synchronize()
-                each = (time.perf_counter() - start) / count
-        return each * self.evaluations(case)
+        return seconds_an_image(case, IMAGES_A_PASS, backward=False) * self.evaluations(case)
 
     def collect(self, case: Case) -> Collected:
         """See :meth:`Evidence.collect`."""
@@ -97,7 +86,7 @@ class GratingRecovery(Evidence):
         return Collected([finding], sweep.doors(target) if worth else [])
 
     def recover(self, case: Case, target: int) -> list[Recovered]:
-        """See :meth:`Evidence.recover`: of the frequency that leads there most surely."""
+        """See :meth:`Recovering.recover`: of the frequency that leads there most surely."""
         return Sweep(case).doors(target)
 
 

@@ -7,13 +7,13 @@ triggers too) and ``warp``.
 
 from __future__ import annotations
 
-import time
 from typing import ClassVar
 
 import torch
 
 from ngf_hub.errors import DataError
-from ngf_hub.evidence.base import Case, Collected, Evidence, Recovered, register
+from ngf_hub.evidence.base import Case, Collected, Recovered, Recovering, register
+from ngf_hub.evidence.timing import seconds_an_image
 from ngf_hub.recovery.additive import AdditiveSpace
 from ngf_hub.recovery.doors import STARTS, recover_doors
 from ngf_hub.recovery.patch import PatchSpace
@@ -34,7 +34,7 @@ WORTH = 0.35
 IMAGES_A_PASS = 128
 
 
-class TriggerRecovery(Evidence):
+class TriggerRecovery(Recovering):
     """A search of one family of changes for all classes at once.
 
     Attributes:
@@ -44,7 +44,6 @@ class TriggerRecovery(Evidence):
     """
 
     citation = "Wang et al., Neural Cleanse, IEEE S&P 2019; all classes at once, in three families"
-    recovers = True
     space_class: ClassVar[type[Space]]
     first: ClassVar[Stage]
     last: ClassVar[Stage]
@@ -67,17 +66,8 @@ class TriggerRecovery(Evidence):
 
     def seconds(self, case: Case) -> float | None:
         """See :meth:`Evidence.seconds`: one step is timed."""
-        classifier = case.classifier
-        count = min(IMAGES_A_PASS, case.batch_size)
-        with torch.enable_grad(), case.accelerator.autocast():
-            for _ in range(2):  # the first pass allocates
-                pixels = classifier.example_pixels(count).requires_grad_(True)
-                start = time.perf_counter()
-                classifier(pixels).logsumexp(1).sum().backward()
-                if classifier.device.type == "cuda":
-                    torch.cuda.synchronize()
-                each = (time.perf_counter() - start) / count
-        return each * self.evaluations(classifier.num_classes)
+        each = seconds_an_image(case, IMAGES_A_PASS, backward=True)
+        return each * self.evaluations(case.classifier.num_classes)
 
     def collect(self, case: Case) -> Collected:
         """See :meth:`Evidence.collect`."""
@@ -88,7 +78,7 @@ class TriggerRecovery(Evidence):
         return self._reported(found, setting, judging)
 
     def recover(self, case: Case, target: int) -> list[Recovered]:
-        """See :meth:`Evidence.recover`."""
+        """See :meth:`Recovering.recover`."""
         setting, judging = self.setting(case)
         found = search(self.space_class, setting, torch.tensor([target]), self.stages(1))
         return recover_doors(self.space_class, setting, judging, found, self.restart)

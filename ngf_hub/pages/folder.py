@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from contextlib import suppress
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -16,6 +14,7 @@ from ngf_hub.pages.scan_page import scan_page
 from ngf_hub.report import REPORT_FILE, Report
 from ngf_hub.scan_report import SCAN_FILE, ScanReport
 from ngf_hub.scans.output import LIST_FILE, MODELS
+from ngf_hub.whole import write_whole
 
 _HINT = "Give what `purify`, `attack`, `evaluate` or `scan` wrote with --output."
 
@@ -67,18 +66,7 @@ def write_page(folder: Path, path: Path) -> Path:
             f"{path} is there and is no page of ngf-hub.",
             "Give another --html; nothing of others is overwritten.",
         )
-    content = folder_page(folder)
-    beside = path.with_name(f".{path.name}.part-{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(content, encoding="utf-8")
-        os.replace(beside, path)
-    except OSError as error:
-        with suppress(OSError):
-            beside.unlink()
-        raise NgfHubError(
-            f"{path} could not be written: {error.strerror or error}.", "Give another --html."
-        ) from error
+    write_whole(path, folder_page(folder), "Give another --html.")
     return path
 
 

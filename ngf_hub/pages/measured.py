@@ -79,8 +79,8 @@ def banner(report: Report, outcome: Outcome) -> Banner:
         if outcome.state == "not measured":
             tone, title = own_tone, own_title
         else:
-            known = "not established" if cure.state == "not established" else cure.state
-            told.append(f"The purification's own check, without that trigger: {known}. {cure.why}")
+            state = cure.state
+            told.append(f"The purification's own check, without that trigger: {state}. {cure.why}")
             if _WORSE.index(own_tone) > _WORSE.index(tone):
                 tone, title = own_tone, own_title
     if report.backdoored:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ngf_hub.bounded_files import MAX_REPORT
 from ngf_hub.bundle import IF_THERE, INDEX_SUFFIX
 from ngf_hub.card import CARD_FILE
 from ngf_hub.downloads import download
@@ -16,7 +17,7 @@ from ngf_hub.errors import ReportError
 from ngf_hub.hub import hub_errors
 from ngf_hub.patience import patiently
 from ngf_hub.proposing import PROOF
-from ngf_hub.remote import LARGEST_REPORT, files_at
+from ngf_hub.remote import files_at
 from ngf_hub.report import REPORT_FILE, Report
 from ngf_hub.source import HubModel, locate
 from ngf_hub.text import plain
@@ -94,7 +95,7 @@ def fetch(source: str, place: Path, *, revision: str | None, token: str | None) 
             f"{plain(name)} holds no {REPORT_FILE} of ngf-hub.",
             "Give what `ngf-hub publish` published, or a folder that ngf-hub wrote.",
         )
-    _put(place, {proof + REPORT_FILE: REPORT_FILE}, sizes, get, LARGEST_REPORT)
+    _put(place, {proof + REPORT_FILE: REPORT_FILE}, sizes, get, MAX_REPORT)
     report = Report.read(place)
     beside = {proof + path: path for path in TRIGGER if proof + path in sizes}
     _put(place, beside, sizes, get, _LARGEST_TRIGGER)
@@ -105,7 +106,7 @@ def fetch(source: str, place: Path, *, revision: str | None, token: str | None) 
         weights = ()
     else:
         top = [path for path in IF_THERE if path in sizes]
-        _put(place, {path: path for path in top}, sizes, get, LARGEST_REPORT)
+        _put(place, {path: path for path in top}, sizes, get, MAX_REPORT)
         _put(place, {path: path for path in weights}, sizes, get, None)
     return Fetched(name, commit, place, report, weights)
 

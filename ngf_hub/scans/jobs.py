@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ngf_hub.checksums import sha256
 from ngf_hub.errors import NgfHubError
 from ngf_hub.progress import Track, silent
 from ngf_hub.scan_report import SCAN_SCHEMA_VERSION, ScanReport
@@ -32,7 +33,6 @@ _OF_RESULT = ("seed", "trust_remote_code", "mixed_precision")
 def judged_by() -> dict[str, Any]:
     """What judges here, as JSON values: with another of these a result may be another."""
     from ngf_hub import __version__
-    from ngf_hub.adapters.weights import sha256
     from ngf_hub.evidence.calibration import PACKAGED
 
     return {

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ngf_hub.errors import NgfHubError
 from ngf_hub.pages.layout import is_page
 from ngf_hub.scans.output import Result, check_scan_output, write_results
-from ngf_hub.whole import check_writable
+from ngf_hub.whole import check_writable, write_whole
 
 # The longest ending that fits counts.
 _ENDINGS = {
@@ -95,24 +92,7 @@ class Outputs:
         for folder in self.folders:
             write_results(folder, results, many=many)
         for path, kind in self.documents:
-            _write(path, render(kind, results))
-
-
-def _write(path: Path, text: str) -> None:
-    beside = path.with_name(f".{path.name}.part-{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, path)
-    except OSError as error:
-        full = error.errno == errno.ENOSPC
-        reason = "the disk is full" if full else error.strerror or str(error)
-        raise NgfHubError(
-            f"{path} could not be written: {reason}.", "Give another --output; results are kept."
-        ) from error
-    finally:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
+            write_whole(path, render(kind, results), "Give another --output; results are kept.")
 
 
 def _is_document(path: Path, kind: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ngf_hub.checksums import is_of_its_name
+from ngf_hub.checksums import is_of_its_name, sha256
 from ngf_hub.downloads import discard
 from ngf_hub.errors import ModelError, NgfHubError
 from ngf_hub.hub import hub_errors
@@ -84,8 +84,6 @@ def _commit(repo: str, revision: str | None, token: str | None) -> str | None:
 
 
 def _hashes(path: Path) -> tuple[tuple[str, str], ...]:
-    from ngf_hub.adapters.weights import sha256
-
     try:
         found = tuple((name, sha256(file)) for name, file in files_below(path))
     except OSError as error:

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from ngf_hub.adapters.weights import sha256
+from ngf_hub.checksums import sha256
 
 from .test_timm import NAMES, timm_folder
 from .test_transformers import edit_config, folder_of

@@ -87,7 +87,7 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr("ngf_hub.data.pixels._reserve", full)
+    monkeypatch.setattr("ngf_hub.spilling._reserve", full)
     with pytest.raises(DataError, match=r"no room for 0\.0 GiB") as caught:
         empty_pixels((10, 3, 8, 8), memory_bound=10)
     assert "TMPDIR" in caught.value.hint

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from ngf_hub.cure_report import Verdict
 from ngf_hub.devices import alone, exchanged, failing_together
-from ngf_hub.evidence.base import Case, Recovered
+from ngf_hub.evidence.base import Case, Recovered, Recovering
 from ngf_hub.evidence.collecting import Evidences, make_kinds
 from ngf_hub.evidence.verdict import Judgement, judge
 from ngf_hub.methods.cure.sharing import (
@@ -120,7 +120,7 @@ def _works(recovered: Recovered) -> bool:
 
 def searching_kinds() -> list[str]:
     """The kinds of evidence that recover triggers."""
-    return [name for name, kind in make_kinds().items() if kind.recovers]
+    return [name for name, kind in make_kinds().items() if isinstance(kind, Recovering)]
 
 
 def recover_for(case: Case, kind: str, target: int) -> list[Recovered]:
@@ -132,7 +132,9 @@ def recover_for(case: Case, kind: str, target: int) -> list[Recovered]:
         target: The class.
     """
     with unchanged(case.classifier):
-        doors = make_kinds([kind])[kind].recover(case, target)
+        evidence = make_kinds([kind])[kind]
+        assert isinstance(evidence, Recovering)
+        doors = evidence.recover(case, target)
     for entry in doors:
         entry.trigger.origin = "recovered"
     return doors
@@ -142,11 +144,11 @@ def recover_each(case: Case, kinds: Sequence[str], target: int) -> dict[str, lis
     """:func:`recover_for` each of some kinds; processes share them."""
     accelerator = case.accelerator
     owners = owners_of(make_kinds(kinds), case, classes=1)
-    if not owners:
-        return {kind: recover_for(case, kind, target) for kind in kinds}
-    itself = replace(case, accelerator=alone(accelerator))
     # What no process owns, all do together.
     together = {kind: recover_for(case, kind, target) for kind in kinds if kind not in owners}
+    if not owners:
+        return together
+    itself = replace(case, accelerator=alone(accelerator))
     own: dict[str, Evidences] = {}
     with failing_together(accelerator):
         for kind, owner in owners.items():

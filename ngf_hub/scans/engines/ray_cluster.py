@@ -22,10 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ngf_hub.devices import cores
 from ngf_hub.errors import NgfHubError
 from ngf_hub.scans.engines.base import Fleet
 from ngf_hub.scans.engines.environment import without_tokens
 from ngf_hub.text import plain, redact
+from ngf_hub.whole import runs
 
 INSTALL = "Run: pip install 'ngf-hub[fleet]'"
 MEMORY = 2 * 2**30
@@ -155,7 +157,7 @@ def _start(ray: Any, fleet: Fleet, device: str | None, folder: Path) -> None:
     """Start a cluster on this machine; it ends when this process does, however that ends."""
     sizes: dict[str, Any] = {}
     if fleet.workers is not None or fleet.cpus is not None:
-        machine = _cpus()
+        machine = cores()
         cpus = fleet.cpus or max(1, machine // (fleet.workers or 1))
         # So many models at once as the user asked for, be there fewer CPUs.
         sizes["num_cpus"] = max(machine, int(-(-cpus * (fleet.workers or 1) // 1)))
@@ -201,32 +203,15 @@ def _told(error: Exception) -> str:
     return plain(redact(str(error) or type(error).__name__), 200).rstrip(".")
 
 
-def _cpus() -> int:
-    """The CPUs that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
 def _own_folder() -> Path:
     """A folder for what Ray writes; those of processes that were killed are removed."""
     base = tempfile.gettempdir()
     if len(base) > _LONGEST and os.path.isdir("/tmp"):  # noqa: S108  # mkdtemp makes it private
         base = "/tmp"  # noqa: S108
     for left in Path(base).glob(f"{_FOLDER}*"):
-        with suppress(OSError, ValueError):
-            if not _runs(int(left.name.removeprefix(_FOLDER).partition("-")[0])):
-                shutil.rmtree(left, ignore_errors=True)
+        if not runs(left.name.removeprefix(_FOLDER).partition("-")[0]):
+            shutil.rmtree(left, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-", dir=base))
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 class _WithoutRay(io.TextIOBase):

@@ -1,0 +1,32 @@
+"""How long a model takes for an image, before anything long is begun."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from ngf_hub.evidence.base import Case
+
+
+def seconds_an_image(case: Case, most: int, *, backward: bool) -> float:
+    """Seconds that an image takes in a batch, of this model on this machine.
+
+    Args:
+        case: The model, precision and batch size.
+        most: Images a batch, at most.
+        backward: Whether gradients go back to the pixels, too.
+    """
+    classifier, count = case.classifier, min(most, case.batch_size)
+    seconds = 0.0
+    with torch.set_grad_enabled(backward), case.accelerator.autocast():
+        for _ in range(2):  # the first pass allocates
+            pixels = classifier.example_pixels(count).requires_grad_(backward)
+            start = time.perf_counter()
+            logits = classifier(pixels)
+            if backward:
+                logits.logsumexp(1).sum().backward()
+            if classifier.device.type == "cuda":
+                torch.cuda.synchronize()
+            seconds = time.perf_counter() - start
+    return seconds / count
