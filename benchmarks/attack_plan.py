@@ -53,7 +53,8 @@ class Setting:
 
 VARIANTS: dict[str, tuple[str, dict[str, str]]] = {
     "wanet-strong": ("wanet", {"strength": "2"}),
-    "wanet-large": ("wanet", {"strength": "6"}),
+    "wanet-stronger": ("wanet", {"strength": "4"}),
+    "wanet-large": ("wanet", {"strength": "12"}),
 }
 """An attack with other options than its paper's, where these do not suffice: name and options."""
 
@@ -73,13 +74,22 @@ SETTINGS = (
         (*PAPERS, "wanet-strong"),
     ),
     Setting(
+        "cifar10-cnn-long",
+        "cifar10",
+        32,
+        CNN[0],
+        {**CNN[1], **FINE},
+        Training(epochs=15, learning_rate=3e-3, crop=2),
+        ("wanet-strong", "bppa"),
+    ),
+    Setting(
         "gtsrb-cnn",
         "gtsrb",
         32,
         CNN[0],
         {**CNN[1], **FINE},
         Training(epochs=12, learning_rate=3e-3, crop=2, flip=False),
-        ("badnets", "blend", "wanet-strong"),
+        ("badnets", "blend", "wanet-strong", "wanet-stronger"),
     ),
     Setting(
         "tiny-imagenet-cnn",
@@ -94,7 +104,7 @@ SETTINGS = (
         "imagenette",
         224,
         *CNN,
-        Training(epochs=6, batch_size=32, learning_rate=3e-3, crop=16),
+        Training(epochs=16, batch_size=32, learning_rate=3e-3, crop=16),
         ("badnets", "blend", "wanet-large"),
     ),
     Setting(
@@ -103,6 +113,6 @@ SETTINGS = (
         32,
         *VIT,
         Training(epochs=10, learning_rate=1e-3, crop=2),
-        (*PAPERS, "wanet-strong"),
+        ("badnets", "blend", "wanet-strong", "sig", "trojan-one", "dynamic-one"),
     ),
 )

@@ -27,7 +27,7 @@ from ngf_hub.attacks.pipeline import attack_classifier, work_folder
 from ngf_hub.attacks.poisoning import Unpoisoned
 from ngf_hub.attacks.scratch import make_classifier
 from ngf_hub.attacks.training import train
-from ngf_hub.data import load_images
+from ngf_hub.data import PixelSet, load_images
 from ngf_hub.devices import make_accelerator
 from ngf_hub.evaluation import measure
 from ngf_hub.pipeline import Clean
@@ -84,6 +84,13 @@ def read_images(setting: Setting) -> Images:
     names = images.tune.class_names or []
     tune, judge = images.pixels_for(untrained(setting, names))
     return Images(Clean(tune, judge, images.info), names)
+
+
+def judging_images(setting: Setting, classifier: Classifier) -> PixelSet:
+    """Those that judge alone."""
+    source = str(shared_folder() / "data" / setting.data)
+    images = load_images(source, samples=0, judge_samples=JUDGES, seed=0)
+    return images.pixels_for(classifier)[1]
 
 
 def untrained(setting: Setting, class_names: Sequence[str]) -> Classifier:

@@ -155,7 +155,7 @@ def _show_triggers(report: ScanReport) -> None:
     for found in report.triggers:
         table.add_row(
             Text(plain(found.family, 30)),
-            Text(class_text(found.target, found.target_name)),
+            Text(class_text(found.target, found.target_name) or "the next"),
             Text(found.success.short()),
             str(found.success.n),
             f"{found.size:.3g}",

@@ -51,6 +51,8 @@ class RecoveredTrigger(Part):
 
     Attributes:
         family: ``patch``, ``additive``, ...
+        target: The class that it sends images to, ``None`` where it sends each class to
+            the next (all-to-all).
         size: L1 norm of the mask in pixels (patches), or root mean square of
             the change of a pixel in [0, 1] (full-image families).
         success: Share of images that it sends to the target, on images that
@@ -59,7 +61,7 @@ class RecoveredTrigger(Part):
     """
 
     family: str
-    target: int
+    target: int | None
     target_name: str | None = None
     size: float
     success: Rate

@@ -53,7 +53,12 @@ def resolve_model(files: ModelFiles, trust: bool) -> tuple[Any, Any]:
 
     raw = files.config
     kind = raw["model_type"]
-    named = [name for name in raw.get("architectures") or [] if isinstance(name, str)]
+    listed = raw.get("architectures") or []
+    if not isinstance(listed, list):
+        raise ModelError(
+            f"The config of {files.name} names no list of architectures.", "Mend its config.json."
+        )
+    named = [name for name in listed if isinstance(name, str)]
     own_code = raw.get("auto_map") if isinstance(raw.get("auto_map"), dict) else None
     classes = KNOWN.get(kind, ()) if isinstance(kind, str) else ()
     classes = (classes,) if isinstance(classes, str) else tuple(classes)

@@ -21,8 +21,10 @@ The files, before any is loaded or run:
 
 The loaded model:
 
-- ``recovered``: triggers that :mod:`ngf_hub.recovery` finds, judged.
+- ``recovered``: triggers that :mod:`ngf_hub.recovery` finds, judged; ``all_to_all``: those
+  that send each class to the next.
 - ``grating``: sinusoids over the whole image, tried one after another.
+- ``composite``: images composed of two classes, tried pair after pair.
 - ``margin``: maximum margins, without data; ``margin_search`` finds them, ``synthetic``
   makes images for want of any.
 - ``sharpness``: curvature on clean images, which is weak evidence.

@@ -97,12 +97,13 @@ class Recovering(Evidence):
     """A kind of evidence that recovers triggers."""
 
     @abstractmethod
-    def recover(self, case: Case, target: int) -> list[Recovered]:
+    def recover(self, case: Case, target: int | None) -> list[Recovered]:
         """Triggers to one class, those that work best first.
 
         Args:
             case: The model and clean images to search on.
-            target: The class.
+            target: The class, or ``None`` for all-to-all (see :class:`Trigger`). A kind
+                that does not search for such triggers has none.
         """
 
 

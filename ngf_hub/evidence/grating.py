@@ -85,9 +85,9 @@ class GratingRecovery(Recovering):
         worth = standing.statistic > WORTH
         return Collected([finding], sweep.doors(target) if worth else [])
 
-    def recover(self, case: Case, target: int) -> list[Recovered]:
+    def recover(self, case: Case, target: int | None) -> list[Recovered]:
         """See :meth:`Recovering.recover`: of the frequency that leads there most surely."""
-        return Sweep(case).doors(target)
+        return [] if target is None else Sweep(case).doors(target)
 
 
 class Sweep:
@@ -137,7 +137,7 @@ class Sweep:
                     "The model's logits are not finite on images with a grating.",
                     "Check the weights for NaN and infinity.",
                 )
-            total.index_add_(0, grating, _margins(logits).cpu() * counts[image])
+            total.index_add_(0, grating, margins_of(logits).cpu() * counts[image])
         number = counts.sum(0)
         mean = torch.where(number > 0, total / number.clamp_min(1), -torch.inf)
         return mean.view(len(self.grid), PHASES, -1)
@@ -177,7 +177,7 @@ class Sweep:
         return logits.float()
 
 
-def _margins(logits: Tensor) -> Tensor:
+def margins_of(logits: Tensor) -> Tensor:
     """Each class's logit minus the largest of the others' (N, K)."""
     if logits.shape[1] == 1:
         return torch.zeros_like(logits)

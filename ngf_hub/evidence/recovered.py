@@ -77,8 +77,10 @@ class TriggerRecovery(Recovering):
         found = search(self.space_class, setting, torch.arange(classes), self.stages(classes))
         return self._reported(found, setting, judging)
 
-    def recover(self, case: Case, target: int) -> list[Recovered]:
+    def recover(self, case: Case, target: int | None) -> list[Recovered]:
         """See :meth:`Recovering.recover`."""
+        if target is None:
+            return []
         setting, judging = self.setting(case)
         found = search(self.space_class, setting, torch.tensor([target]), self.stages(1))
         return recover_doors(self.space_class, setting, judging, found, self.restart)

@@ -8,7 +8,8 @@
 4. Try recovered triggers that it was not told of, on images held out from tuning.
    If they still work, start again from the untouched weights with more kinds of
    triggers, then with all layers; if it cost too much, with one layer alone.
-5. Search again from new starts, by the kinds of evidence that had found something.
+5. Search again from new starts, by the kinds of evidence that had found something, and
+   by those that accused the model if none of them recovers triggers.
    If more is found than on clean models, go on with what was found.
 """
 
@@ -117,7 +118,11 @@ class _Run:
         for number in range(self.options.rounds):
             planned = self._plans(ranked, kinds) if best is None else [best.plan]
             best = self._attempts(planned, seen, unseen, held_out, cure, number)
-            again = suspect(self._case(2 + number), searched or searching_kinds())
+            looked = searched or searching_kinds()
+            if not suspicion.flagged:
+                # What accused the model has no triggers; it must be silenced by those of others.
+                looked = list(dict.fromkeys([*looked, *suspicion.accusing]))
+            again = suspect(self._case(2 + number), looked)
             cure.again = again.verdict(self.task.classifier.class_names)
             # A kind without triggers, or one that finds no more than on clean models,
             # brings only what is natural to the classes: forgetting that does harm.

@@ -18,10 +18,10 @@ from ngf_hub.report import without_tokens
 from ngf_hub.scan_report import ScanReport, Verdict
 from ngf_hub.scans.formats.wording import (
     VERDICTS,
-    class_text,
     confidence,
     evidence,
     file_entries,
+    goal_text,
     hub_security,
     is_suspect,
     model_url,
@@ -157,7 +157,7 @@ def _row(id: str, name: str, report: ScanReport) -> list[Cell]:
 def _triggers(report: ScanReport, folder: Path | None, album: Album) -> list[Shown]:
     shown = []
     for found in report.triggers:
-        target = class_text(found.target, found.target_name)
+        goal = goal_text(found.target, found.target_name)
         pictures = []
         if folder is not None and found.folder:
             for name, caption in _PICTURES.items():
@@ -168,7 +168,7 @@ def _triggers(report: ScanReport, folder: Path | None, album: Album) -> list[Sho
         lies = f"; folder {plain(found.folder, 120)}" if found.folder else ""
         shown.append(
             Shown(
-                f"{plain(found.family, 40)} to class {target}",
+                f"{plain(found.family, 40)} to {goal}",
                 f"{found.success.percent()}, of the images that the search did not see go there; "
                 f"size {size}{lies}.",
                 pictures,

@@ -30,7 +30,7 @@ class AdditiveSpace(BoundedSpace):
         """See :meth:`Space.apply`."""
         return (pixels + self.change()[:, None]).clamp(0, 1)
 
-    def trigger(self, row: int, target: int) -> AdditiveTrigger:
+    def trigger(self, row: int, target: int | None) -> AdditiveTrigger:
         """See :meth:`Space.trigger`."""
         direction, radius = (tensor[row].cpu() for tensor in self.kept())
         picture = (direction * radius).detach()

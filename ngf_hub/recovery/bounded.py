@@ -79,7 +79,8 @@ class BoundedSpace(Space):
         """See :meth:`Space.complete`: the same directions, further."""
         direction, radius = self.kept()
         further = type(self)([direction, radius * MARGIN], self.shape)
-        return [further.trigger(row, target) for row in range(len(radius))]
+        asked = setting.pool.asked(target)
+        return [further.trigger(row, asked) for row in range(len(radius))]
 
     def step(self, losses: Tensor, hits: Tensor, works: Tensor, progress: float) -> None:
         """See :meth:`Space.step`; the radius answers to this step's images alone."""

@@ -103,17 +103,17 @@ class PatchSpace(Space):
                         _drawn(setting, masks, torch.full((len(masks),), target))
         filled = total(filled, setting.accelerator)
         return [
-            patch_trigger(mask, pattern, target)
+            patch_trigger(mask, pattern, setting.pool.asked(target))
             for mask, pattern in zip(near.cpu(), filled.cpu(), strict=True)
         ]
 
-    def trigger(self, row: int, target: int) -> PatchTrigger:
+    def trigger(self, row: int, target: int | None) -> PatchTrigger:
         """See :meth:`Space.trigger`."""
         mask, pattern, _ = (tensor[row].cpu() for tensor in self.kept())
         return patch_trigger(torch.sigmoid(2 * mask), torch.sigmoid(2 * pattern), target)
 
 
-def patch_trigger(mask: Tensor, pattern: Tensor, target: int) -> PatchTrigger:
+def patch_trigger(mask: Tensor, pattern: Tensor, target: int | None) -> PatchTrigger:
     """A trigger of a mask (1, H, W) and a pattern (channels, H, W), both in [0, 1]."""
     if len(pattern) == 1:
         pattern = pattern.expand(3, -1, -1)
@@ -134,10 +134,10 @@ def _filled(setting: Setting, near: Tensor, pattern: Tensor, target: int) -> Ten
     pattern = pattern.clamp(-2, 2).requires_grad_(True)
     optimiser = torch.optim.Adam([pattern], lr=RATE, betas=(0.5, 0.9))
     targets = torch.full((len(pattern),), target)
-    wanted = targets.to(pattern.device).repeat_interleave(IMAGES)
     for _ in setting.track(range(STEPS), "Completing patches"):
         images, chosen = _drawn(setting, near, targets)
         pixels = setting.pool.pixels[images.to(near.device)]
+        wanted = setting.pool.wanted(targets, images).flatten().to(pattern.device)
         here = near[:, None] * chosen.to(near)
         with torch.enable_grad():
             patched = (1 - here) * pixels + here * torch.sigmoid(2 * pattern)[:, None]

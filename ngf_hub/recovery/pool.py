@@ -42,6 +42,19 @@ class Pool:
         """Random images (K, count, channels, H, W), for each target of other classes."""
         return self.pixels[self.chosen(targets, count, generator).to(self.pixels.device)]
 
+    def wanted(self, targets: Tensor, places: Tensor) -> Tensor:
+        """The classes (K, count) that a search asks for, of the images at some places.
+
+        Args:
+            targets: What is searched for (K,): here the classes themselves.
+            places: See :meth:`chosen`.
+        """
+        return targets[:, None].expand_as(places)
+
+    def asked(self, target: int) -> int | None:
+        """:attr:`Trigger.target` of a trigger that does what is searched for."""
+        return target
+
     def chosen(self, targets: Tensor, count: int, generator: torch.Generator) -> Tensor:
         """The places (K, count) of the images that :meth:`draw` gives."""
         rows = []
@@ -53,13 +66,58 @@ class Pool:
 
     @torch.no_grad()
     def success(self, classifier: Classifier, trigger: Trigger, batch_size: int) -> Rate:
-        """The share of images of other classes that the trigger sends to its target."""
-        victims = self.pixels[self.predicted != trigger.target]
-        hits = sum(
-            int((classifier(trigger.apply(batch)).argmax(1) == trigger.target).sum())
-            for batch in victims.split(batch_size)
-        )
-        return Rate(count=hits, n=len(victims))
+        """The share of images not taken for what it wants that the trigger sends there."""
+        wanted = trigger.wanted(self.predicted, classifier.num_classes)
+        victims = wanted != self.predicted
+        return _reached(classifier, trigger, self.pixels[victims], wanted[victims], batch_size)
+
+
+class ShiftPool(Pool):
+    """What is searched for is a shift s: of an image taken for class y, class (y + s) mod C.
+
+    The shift 1 is the all-to-all backdoor of Gu et al. 2017 (arXiv 1708.06733); the
+    others are there to be compared with it.
+
+    Args:
+        pool: The images.
+        num_classes: C.
+    """
+
+    def __init__(self, pool: Pool, num_classes: int) -> None:
+        super().__init__(pool.pixels, pool.predicted)
+        self.num_classes = num_classes
+        self._others = {}  # no image is taken for what a shift wants of it
+
+    def wanted(self, targets: Tensor, places: Tensor) -> Tensor:
+        """See :meth:`Pool.wanted`; ``targets`` are shifts."""
+        return (self.predicted.cpu()[places] + targets[:, None]) % self.num_classes
+
+    @torch.no_grad()
+    def moved(self, classifier: Classifier, trigger: Trigger, shift: int, batch_size: int) -> Rate:
+        """The share of images that a trigger moves by a shift, whatever its target is."""
+        wanted = (self.predicted + shift) % self.num_classes
+        return _reached(classifier, trigger, self.pixels, wanted, batch_size)
+
+    def asked(self, target: int) -> int | None:
+        """See :meth:`Pool.asked`.
+
+        Raises:
+            ValueError: No trigger stands for a shift but 1.
+        """
+        if target != 1:
+            raise ValueError(f"a trigger's shift is 1, not {target}")
+        return None
+
+
+def _reached(
+    classifier: Classifier, trigger: Trigger, pixels: Tensor, wanted: Tensor, batch_size: int
+) -> Rate:
+    """The share of images that a trigger sends to the class (N,) wanted of each."""
+    pairs = zip(pixels.split(batch_size), wanted.split(batch_size), strict=True)
+    hits = sum(
+        int((classifier(trigger.apply(batch)).argmax(1) == want).sum()) for batch, want in pairs
+    )
+    return Rate(count=hits, n=len(wanted))
 
 
 def make_pools(

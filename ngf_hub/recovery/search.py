@@ -28,7 +28,7 @@ from ngf_hub.recovery.pool import Pool
 from ngf_hub.recovery.space import Space
 
 THRESHOLD = 0.9
-"""The running share of images from which on a change works."""
+"""See :attr:`Setting.threshold`."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ class Setting:
         batch_size: Images a pass.
         generator: What is random; on the CPU.
         track: Shows progress.
+        threshold: The running share of images from which on a change works.
     """
 
     classifier: Classifier
@@ -69,6 +70,7 @@ class Setting:
     batch_size: int
     generator: torch.Generator
     track: Track = silent
+    threshold: float = THRESHOLD
 
 
 @dataclass
@@ -117,7 +119,8 @@ def search(
     Args:
         space_class: The family of changes.
         setting: What to search on.
-        targets: Classes (K,); one may stand there several times, for several starts.
+        targets: Classes (K,), or what else the setting's pool makes of them (see
+            :meth:`Pool.wanted`); one may stand there several times, for several starts.
         stages: At least one; the last says how many are returned.
     """
     shape = setting.classifier.preprocessing
@@ -212,10 +215,12 @@ def _run(
 ) -> Candidates:
     """One stage of the classes of one batch."""
     classifier = setting.classifier
-    wanted = targets.to(classifier.device).repeat_interleave(stage.images)
+    pool = setting.pool
     for step in range(stage.steps):
         next(steps)
-        pixels = setting.pool.draw(targets, stage.images, setting.generator)
+        places = pool.chosen(targets, stage.images, setting.generator)
+        pixels = pool.pixels[places.to(pool.pixels.device)]
+        wanted = pool.wanted(targets, places).flatten().to(classifier.device)
         with torch.enable_grad():
             with setting.accelerator.autocast():
                 logits = classifier(space.apply(pixels).flatten(0, 1)).float()
@@ -227,5 +232,5 @@ def _run(
             each = functional.cross_entropy(logits, wanted, reduction="none")
             losses = each.view(len(targets), stage.images).mean(1)
             hits = (logits.argmax(1) == wanted).float().view(len(targets), -1).mean(1)
-            space.update(losses, hits, THRESHOLD, step / stage.steps)
+            space.update(losses, hits, setting.threshold, step / stage.steps)
     return Candidates(targets, space.sizes(), [kept.cpu() for kept in space.kept()])

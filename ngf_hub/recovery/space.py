@@ -67,7 +67,7 @@ class Space(ABC):
         """
 
     @abstractmethod
-    def trigger(self, row: int, target: int) -> Trigger:
+    def trigger(self, row: int, target: int | None) -> Trigger:
         """The best change of one row as a trigger."""
 
     @abstractmethod
@@ -76,7 +76,7 @@ class Space(ABC):
 
         Args:
             setting: What the rows were searched on.
-            target: The class of all rows.
+            target: What all rows were searched for; see :meth:`Pool.asked`.
         """
 
     def update(self, losses: Tensor, hits: Tensor, threshold: float, progress: float) -> None:

@@ -37,7 +37,7 @@ class WarpSpace(BoundedSpace):
         places = sampling_places(2 * self.change(), *pixels.shape[-2:])
         return warped(pixels.flatten(0, 1), places.repeat_interleave(count, 0)).view(pixels.shape)
 
-    def trigger(self, row: int, target: int) -> WarpTrigger:
+    def trigger(self, row: int, target: int | None) -> WarpTrigger:
         """See :meth:`Space.trigger`."""
         direction, radius = (tensor[row].cpu() for tensor in self.kept())
         _, height, width = self.shape

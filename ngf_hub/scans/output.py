@@ -69,7 +69,8 @@ def fill(folder: Path, scanned: Scanned) -> ScanReport:
     for number, (found, listed, samples) in enumerate(
         zip(scanned.triggers, report.triggers, scanned.samples, strict=True), 1
     ):
-        listed.folder = f"{TRIGGERS}/{number}-{listed.family}-to-{listed.target}"
+        leads_to = "all" if listed.target is None else listed.target
+        listed.folder = f"{TRIGGERS}/{number}-{listed.family}-to-{leads_to}"
         place = folder / listed.folder
         found.trigger.save(place)
         if scanned.shape is not None:

@@ -184,8 +184,6 @@ def look(
         samples = [triggered_samples(case, found.trigger) for found in triggers]
     for found in triggers:
         target = found.trigger.target
-        if target is None:
-            raise NgfHubError("A recovered trigger has no target class.")
         report.triggers.append(
             RecoveredTrigger(
                 family=found.trigger.family,

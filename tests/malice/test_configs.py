@@ -194,6 +194,7 @@ TOO_MUCH = {
         {"hidden_act": "os.system"},
         {"architectures": ["os.system"]},
         {"architectures": {"a": 1}},
+        {"architectures": True},
         {"model_type": ["vit"]},
         {"model_type": "../../evil"},
     ],

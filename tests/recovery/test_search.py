@@ -8,7 +8,7 @@ import torch
 from ngf_hub.errors import DataError, ModelError
 from ngf_hub.recovery.additive import AdditiveSpace
 from ngf_hub.recovery.patch import PatchSpace
-from ngf_hub.recovery.pool import make_pools
+from ngf_hub.recovery.pool import ShiftPool, make_pools
 from ngf_hub.recovery.search import Stage, search
 from ngf_hub.recovery.statistic import anomaly_index, stands_out
 from tests.recovery.networks import CLASSES, SIDE, TARGET, CornerDoor, WaveDoor, classifier, images
@@ -122,6 +122,21 @@ def test_a_target_is_tried_on_images_of_other_classes(make_setting):
     assert not {row.numpy().tobytes() for row in pool.pixels} & {
         row.numpy().tobytes() for row in judging.pixels
     }
+
+
+def test_what_is_wanted_of_an_image_is_the_class_searched_for_or_a_shift_of_its_own(make_setting):
+    pool = make_setting(CornerDoor())[0].pool
+    targets = torch.tensor([1, 4])
+    places = pool.chosen(targets, 6, torch.Generator().manual_seed(0))
+    assert pool.wanted(targets, places).tolist() == [[1] * 6, [4] * 6]
+    assert pool.asked(4) == 4
+    shifted = ShiftPool(pool, CLASSES)
+    places = shifted.chosen(targets, 6, torch.Generator().manual_seed(0))
+    expected = (pool.predicted[places] + targets[:, None]) % CLASSES
+    assert torch.equal(shifted.wanted(targets, places), expected)
+    assert shifted.asked(1) is None
+    with pytest.raises(ValueError, match="shift is 1"):
+        shifted.asked(2)
 
 
 def test_the_statistic_is_a_ratio_and_the_anomaly_index_that_of_the_paper():

@@ -21,6 +21,8 @@ from ngf_hub.unchanged import unchanged
 
 WORKS = 0.9
 """A recovered trigger stands for the true one only if it succeeds this often."""
+WORKS_ALL_TO_ALL = 0.6
+"""The same, of one that sends each class to the next: true ones succeed less often, too."""
 
 
 @dataclass
@@ -30,9 +32,10 @@ class Suspicion:
     Attributes:
         judgement: The verdict with its findings.
         target: The class that it is about: the suspected one, or, where nothing was
-            flagged, that of the most significant finding.
-        found: The triggers to that class that work, by kind of evidence, the kind of
-            the smallest p-value first.
+            flagged, that of the most significant finding. ``None`` where that is of
+            no single class, as of an all-to-all backdoor.
+        found: The triggers to it, or of all-to-all, that work, by kind of evidence, the
+            kind of the smallest p-value first.
         flagged: The kinds among them that were flagged by themselves.
     """
 
@@ -45,6 +48,11 @@ class Suspicion:
     def is_backdoored(self) -> bool:
         """Whether more was found than on clean models."""
         return self.judgement.verdict == "backdoored"
+
+    @property
+    def accusing(self) -> list[str]:
+        """All kinds that were flagged, those without triggers too."""
+        return [finding.kind for finding in self.judgement.findings if finding.status == "flagged"]
 
     def triggers(self, kinds: Sequence[str]) -> list[Trigger]:
         """The triggers of some kinds."""
@@ -115,7 +123,8 @@ def _of(judgement: Judgement, collected: Evidences, case: Case) -> Suspicion:
 
 
 def _works(recovered: Recovered) -> bool:
-    return (recovered.success.value or 0.0) >= WORKS
+    least = WORKS_ALL_TO_ALL if recovered.trigger.target is None else WORKS
+    return (recovered.success.value or 0.0) >= least
 
 
 def searching_kinds() -> list[str]:
@@ -123,13 +132,13 @@ def searching_kinds() -> list[str]:
     return [name for name, kind in make_kinds().items() if isinstance(kind, Recovering)]
 
 
-def recover_for(case: Case, kind: str, target: int) -> list[Recovered]:
+def recover_for(case: Case, kind: str, target: int | None) -> list[Recovered]:
     """Triggers of one kind to one class, those that work best first.
 
     Args:
         case: The model, which is not changed, and clean images to search on.
         kind: One of :func:`searching_kinds`.
-        target: The class.
+        target: The class, or ``None`` for all-to-all.
     """
     with unchanged(case.classifier):
         evidence = make_kinds([kind])[kind]
@@ -140,7 +149,9 @@ def recover_for(case: Case, kind: str, target: int) -> list[Recovered]:
     return doors
 
 
-def recover_each(case: Case, kinds: Sequence[str], target: int) -> dict[str, list[Recovered]]:
+def recover_each(
+    case: Case, kinds: Sequence[str], target: int | None
+) -> dict[str, list[Recovered]]:
     """:func:`recover_for` each of some kinds; processes share them."""
     accelerator = case.accelerator
     owners = owners_of(make_kinds(kinds), case, classes=1)
@@ -168,7 +179,5 @@ def unseen_triggers(case: Case, kinds: Sequence[str], target: int | None) -> lis
     Purification is not told of them, so that they show whether what it forgot is the
     backdoor or only what it was told.
     """
-    if target is None:
-        return []
     recovered = recover_each(case, kinds, target)
     return [entry.trigger for kind in kinds for entry in recovered[kind] if _works(entry)]

@@ -112,6 +112,15 @@ def class_text(index: int | None, name: str | None) -> str:
     return f"{index} ({shown})" if shown and shown != str(index) else str(index)
 
 
+def goal_text(index: int | None, name: str | None) -> str:
+    """Where a trigger sends images.
+
+    >>> goal_text(3, "cat"), goal_text(None, None)
+    ('class 3 (cat)', 'the next class (all-to-all)')
+    """
+    return "the next class (all-to-all)" if index is None else f"class {class_text(index, name)}"
+
+
 def confidence(report: ScanReport) -> str:
     """Such as ``99.7 %``, rounded towards doubt; empty where nothing was flagged."""
     if report.confidence is None:
