@@ -150,7 +150,7 @@ def report(judged: Sequence[Judged]) -> None:
 
 def plot(judged: Sequence[Judged], path: Path) -> None:
     """Draw the ROC curves of the verdict, the kinds and the baselines."""
-    figure = Figure(figsize=(5.2, 5), layout="constrained")
+    figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot()
     for name, score in scores(judged).items():
         clean, backdoored = split(judged, score)
@@ -167,7 +167,7 @@ def plot(judged: Sequence[Judged], path: Path) -> None:
     axes.set_ylabel("Share of backdoored models flagged")
     axes.set_xlim(-0.01, 1)
     axes.set_ylim(0, 1.01)
-    axes.legend(loc="lower right", title="Ordered by (AUROC)", frameon=False)
+    figure.legend(loc="outside right center", title="Ordered by (AUROC)", frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, dpi=150)
