@@ -7,7 +7,7 @@ import tarfile
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ngf_hub.bounded_files import read_text
 from ngf_hub.errors import DataError
@@ -43,7 +43,7 @@ def refuse_bombs(paths: Iterable[str]) -> None:
         kind = Path(path).suffix.lower()
         try:
             if kind == ".parquet":
-                _judge(path, *_parquet(path))
+                _parquet(path)
             elif kind == ".zip":
                 _judge(path, *_zip(path))
             elif kind == ".tar":
@@ -115,15 +115,44 @@ def _judge(path: str, packed: int, expanded: int) -> None:
         )
 
 
-def _parquet(path: str) -> tuple[int, int]:
-    """Bytes of all columns as they are stored, and expanded."""
+def _parquet(path: str) -> None:
+    """A column may shrink to nothing; an entry of its dictionary is expanded for every row."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
         groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
-    columns = [group.column(index) for group in groups for index in range(group.num_columns)]
-    packed = sum(max(0, column.total_compressed_size) for column in columns)
-    return packed, sum(max(0, column.total_uncompressed_size) for column in columns)
+    chunks = [group.column(index) for group in groups for index in range(group.num_columns)]
+    packed = sum(max(0, chunk.total_compressed_size) for chunk in chunks)
+    _judge(path, packed, sum(max(0, chunk.total_uncompressed_size) for chunk in chunks))
+    texts = [chunk for chunk in chunks if chunk.physical_type == "BYTE_ARRAY"]
+    for column in {chunk.path_in_schema for chunk in texts if chunk.has_dictionary_page}:
+        own = [chunk for chunk in texts if chunk.path_in_schema == column]
+        if sum(chunk.num_values * chunk.total_uncompressed_size for chunk in own) <= _HARMLESS:
+            continue
+        expanded = 0
+        try:
+            # Indices and entries are read, and not what they stand for.
+            with pq.ParquetFile(path, read_dictionary=[column]) as file:
+                for batch in file.iter_batches(columns=[column]):
+                    cells = _leaf(batch.column(0))
+                    if pa.types.is_dictionary(cells.type):
+                        lengths = pc.binary_length(cells.dictionary)
+                        expanded += pc.sum(pc.take(lengths, cells.indices)).as_py() or 0
+                        _judge(path, packed, expanded)
+        # Structures of which a part is in no dictionary; Arrow gives at most 2 GiB of them at once.
+        except NotImplementedError:
+            continue
+
+
+def _leaf(cells: Any) -> Any:
+    """The one column inside structures and lists of Arrow."""
+    import pyarrow as pa
+
+    while pa.types.is_struct(cells.type) or pa.types.is_list(cells.type):
+        cells = cells.field(0) if pa.types.is_struct(cells.type) else cells.values
+    return cells
 
 
 def _zip(path: str) -> tuple[int, int]:

@@ -131,6 +131,22 @@ def test_tables(streaming, tmp_path):
     outcome.refused("would grow", error="DataError")
 
 
+@pytest.mark.parametrize("nested", [True, False])
+def test_tables_that_refer_to_one_cell_again_and_again(nested, tmp_path):
+    cell = encode(picture(1)) + b"\0" * (8 << 20)
+    cells = pa.array([{"bytes": cell, "path": None} if nested else cell] * 64)
+    pq.write_table(
+        pa.table({"image": cells, "label": [0, 1] * 32}),
+        tmp_path / "x.parquet",
+        compression="zstd",
+        dictionary_pagesize_limit=1 << 30,
+    )
+    assert (tmp_path / "x.parquet").stat().st_size < 64 << 10
+    del cells
+    outcome = attempt(lambda: read(tmp_path / "x.parquet"), tmp_path)
+    outcome.refused("would grow", error="DataError")
+
+
 def test_a_cell_as_large_as_no_picture(tmp_path):
     from ngf_hub.data.rows import encoded as bounded
 
