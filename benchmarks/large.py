@@ -5,7 +5,8 @@
 Every job runs in a process of its own, whose largest resident set the kernel keeps
 (getrusage); the network and what PyTorch itself takes are in it. ``unlearn`` ranks all layers
 by K-FAC and tunes two of them; ``search`` takes one step of each stage of every kind of trigger
-search, since memory does not depend on how many follow.
+search, since memory does not depend on how many follow. ``search`` draws from 20 images and
+``unlearn`` tunes with four, whatever ``--images`` says.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from ngf_hub.evidence.recovered import TriggerRecovery
 from ngf_hub.recovery.doors import recover_doors
 from ngf_hub.recovery.patch import PatchSpace
 from ngf_hub.recovery.pool import Pool, ShiftPool
-from ngf_hub.recovery.search import Candidates, Setting, Stage, search
+from ngf_hub.recovery.search import Candidates, Setting, Stage
 from ngf_hub.report import Rate
 from ngf_hub.scan_report import Finding
 
@@ -53,31 +53,26 @@ class AllToAll(TriggerRecovery):
     space_class = PatchSpace
     first = last = Stage(80, 12, 1 + OTHERS)
 
+    def searched(self, classes: int) -> list[int]:
+        """See :meth:`TriggerRecovery.searched`: shifts."""
+        return shifts(classes)
+
     def stages(self, classes: int) -> list[Stage]:
         """One: all shifts are compared at its end, so none is dropped."""
         return [self.last]
 
-    def evaluations(self, classes: int) -> int:
-        """See :meth:`TriggerRecovery.evaluations`."""
-        return super().evaluations(len(shifts(classes)))
-
     def collect(self, case: Case) -> Collected:
         """See :meth:`Evidence.collect`."""
-        tried = shifts(case.classifier.num_classes)
-        if len(tried) < 2:
+        if len(shifts(case.classifier.num_classes)) < 2:
             summary = "There are too few classes to compare shifts of them."
             return Collected([Finding(kind=self.name, summary=summary)])
-        setting, judging = self.setting(case)
-        found = search(self.space_class, setting, torch.tensor(tried), self.stages(len(tried)))
-        return self._reported(found, setting, judging)
+        return super().collect(case)
 
     def recover(self, case: Case, target: int | None) -> list[Recovered]:
         """See :meth:`Recovering.recover`: none to a single class."""
         if target is not None or case.classifier.num_classes < 2:
             return []
-        setting, judging = self.setting(case)
-        found = search(self.space_class, setting, torch.tensor([NEXT]), self.stages(1))
-        return recover_doors(self.space_class, setting, judging, found, self.restart)
+        return self._recovered(case, NEXT)
 
     def setting(self, case: Case) -> tuple[Setting, Pool]:
         """See :meth:`TriggerRecovery.setting`; what is searched for are shifts."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
@@ -105,6 +106,15 @@ class Recovering(Evidence):
             target: The class, or ``None`` for all-to-all (see :class:`Trigger`). A kind
                 that does not search for such triggers has none.
         """
+
+
+def class_label(label: int, names: Sequence[str] | None) -> str:
+    """How a finding calls a class.
+
+    >>> class_label(3, None), class_label(1, ["cat", "dog"])
+    ('3', '1 (dog)')
+    """
+    return f"{label} ({names[label]})" if names else str(label)
 
 
 KINDS: dict[str, type[Evidence]] = {}

@@ -16,9 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ngf_hub.errors import DataError, ModelError
-from ngf_hub.evidence.base import Case, Collected, Evidence, register
-from ngf_hub.evidence.grating import margins_of
+from ngf_hub.errors import DataError
+from ngf_hub.evidence.base import Case, Collected, Evidence, class_label, register
 from ngf_hub.evidence.timing import seconds_an_image
 from ngf_hub.recovery.composing import (
     FEWEST_CLASSES,
@@ -30,6 +29,7 @@ from ngf_hub.recovery.composing import (
     draw_pairs,
     pairs_to,
 )
+from ngf_hub.recovery.logits import finite_logits, margins_of
 from ngf_hub.recovery.pool import FEWEST
 from ngf_hub.scan_report import Finding
 
@@ -89,8 +89,7 @@ class CompositeEvidence(Evidence):
             "evaluations": self.evaluations(case),
         }
         first, second, goal = (
-            f"{label} ({names[label]})" if names else str(label)
-            for label in (*found.pair(best), best.target)
+            class_label(label, names) for label in (*found.pair(best), best.target)
         )
         finding.summary = (
             f"Images composed of class {first} and class {second} go to class {goal} in "
@@ -255,14 +254,10 @@ class Sweep:
     @torch.no_grad()
     def _margins(self, pixels: Tensor) -> Tensor:
         """Each class's margin (N, K) on some images, in logits, on the CPU."""
-        with self.case.accelerator.autocast():
-            logits: Tensor = self.classifier(pixels)
-        if not torch.isfinite(logits).all():
-            raise ModelError(
-                "The model's logits are not finite on images composed of two.",
-                "Check the weights for NaN and infinity.",
-            )
-        return margins_of(logits.float()).cpu()
+        accelerator = self.case.accelerator
+        return margins_of(
+            finite_logits(self.classifier, pixels, accelerator, "images composed of two")
+        ).cpu()
 
 
 def _surest(certainty: Tensor, chosen: Tensor) -> Tensor:

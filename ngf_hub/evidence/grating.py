@@ -15,11 +15,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ngf_hub.errors import DataError, ModelError
-from ngf_hub.evidence.base import Case, Collected, Recovered, Recovering, register
+from ngf_hub.errors import DataError
+from ngf_hub.evidence.base import (
+    Case,
+    Collected,
+    Recovered,
+    Recovering,
+    class_label,
+    register,
+)
 from ngf_hub.evidence.timing import seconds_an_image
 from ngf_hub.recovery.doors import change_size
 from ngf_hub.recovery.gratings import PHASES, Standing, frequencies, gratings, stands_out
+from ngf_hub.recovery.logits import finite_logits, margins_of
 from ngf_hub.recovery.pool import Pool, make_pools
 from ngf_hub.scan_report import Finding
 from ngf_hub.triggers.additive import AdditiveTrigger
@@ -73,8 +81,7 @@ class GratingRecovery(Recovering):
             "amplitude": AMPLITUDE,
             "evaluations": self.evaluations(case),
         }
-        names = case.classifier.class_names
-        name = f"{target} ({names[target]})" if names else str(target)
+        name = class_label(target, case.classifier.class_names)
         if margin > 0:
             finding.summary = (
                 f"A grating of {abs(horizontal)} x {vertical} periods leads to class {name}, "
@@ -132,11 +139,6 @@ class Sweep:
             first, last = int(grating[0]) // PHASES, int(grating[-1]) // PHASES
             waves = gratings(self.grid[first : last + 1], height, width)[grating - first * PHASES]
             logits = self._logits(images[image] + AMPLITUDE * waves[:, None].to(images))
-            if not torch.isfinite(logits).all():
-                raise ModelError(
-                    "The model's logits are not finite on images with a grating.",
-                    "Check the weights for NaN and infinity.",
-                )
             total.index_add_(0, grating, margins_of(logits).cpu() * counts[image])
         number = counts.sum(0)
         mean = torch.where(number > 0, total / number.clamp_min(1), -torch.inf)
@@ -172,19 +174,10 @@ class Sweep:
         return float(torch.cat(hits).float().mean())
 
     def _logits(self, pixels: Tensor) -> Tensor:
-        with self.case.accelerator.autocast():
-            logits: Tensor = self.classifier(pixels.clamp(0, 1))
-        return logits.float()
-
-
-def margins_of(logits: Tensor) -> Tensor:
-    """Each class's logit minus the largest of the others' (N, K)."""
-    if logits.shape[1] == 1:
-        return torch.zeros_like(logits)
-    top = logits.topk(2, 1)
-    largest, second = top.values[:, :1], top.values[:, 1:]
-    margins: Tensor = (logits - largest).scatter(1, top.indices[:, :1], largest - second)
-    return margins
+        accelerator = self.case.accelerator
+        return finite_logits(
+            self.classifier, pixels.clamp(0, 1), accelerator, "images with a grating"
+        )
 
 
 def _varied(pool: Pool, count: int, seed: int) -> tuple[Tensor, Tensor]:

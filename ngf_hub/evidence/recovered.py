@@ -12,7 +12,14 @@ from typing import ClassVar
 import torch
 
 from ngf_hub.errors import DataError
-from ngf_hub.evidence.base import Case, Collected, Recovered, Recovering, register
+from ngf_hub.evidence.base import (
+    Case,
+    Collected,
+    Recovered,
+    Recovering,
+    class_label,
+    register,
+)
 from ngf_hub.evidence.timing import seconds_an_image
 from ngf_hub.recovery.additive import AdditiveSpace
 from ngf_hub.recovery.doors import STARTS, recover_doors
@@ -50,6 +57,10 @@ class TriggerRecovery(Recovering):
     change: ClassVar[str]
     unit: ClassVar[str]
 
+    def searched(self, classes: int) -> list[int]:
+        """What is searched for in a model of so many classes: each of them."""
+        return list(range(classes))
+
     def stages(self, classes: int) -> list[Stage]:
         """The stages of the search for a number of classes."""
         screening = [SCREENING] if classes > MANY else []
@@ -57,7 +68,7 @@ class TriggerRecovery(Recovering):
 
     def evaluations(self, classes: int) -> int:
         """How many images go forward and backward through the network at most."""
-        counts = {0: classes}
+        counts = {0: len(self.searched(classes))}
         stages = self.stages(classes)
         for number, stage in enumerate(stages, 1):
             counts[number] = min(counts[number - 1], stage.keep)
@@ -71,16 +82,18 @@ class TriggerRecovery(Recovering):
 
     def collect(self, case: Case) -> Collected:
         """See :meth:`Evidence.collect`."""
-        classifier = case.classifier
+        classes = case.classifier.num_classes
         setting, judging = self.setting(case)
-        classes = classifier.num_classes
-        found = search(self.space_class, setting, torch.arange(classes), self.stages(classes))
+        targets = torch.tensor(self.searched(classes))
+        found = search(self.space_class, setting, targets, self.stages(classes))
         return self._reported(found, setting, judging)
 
     def recover(self, case: Case, target: int | None) -> list[Recovered]:
         """See :meth:`Recovering.recover`."""
-        if target is None:
-            return []
+        return [] if target is None else self._recovered(case, target)
+
+    def _recovered(self, case: Case, target: int) -> list[Recovered]:
+        """Triggers of one of :meth:`searched`."""
         setting, judging = self.setting(case)
         found = search(self.space_class, setting, torch.tensor([target]), self.stages(1))
         return recover_doors(self.space_class, setting, judging, found, self.restart)
@@ -128,8 +141,7 @@ class TriggerRecovery(Recovering):
             finding.summary = f"No {self.change} up to the largest tried sends images to one class."
             return Collected([finding])
         times = torch.tensor(finding.statistic).exp().item()
-        names = setting.classifier.class_names
-        name = f"{target} ({names[target]})" if names else str(target)
+        name = class_label(target, setting.classifier.class_names)
         finding.summary = (
             f"The smallest {self.change} to one class leads to class {name}; "
             f"to others it takes {times:.1f} times as much."

@@ -114,14 +114,14 @@ class _Run:
         ranked = rank_layers(self.tuning, [t for some in seen.values() for t in some])
         cure.ranking = [entry for _, entry in ranked]
         held_out = HeldOut.of(self.checking)
+        looked = searched or searching_kinds()
+        if not suspicion.flagged:
+            # What accused the model has no triggers; it must be silenced by those of others.
+            looked = list(dict.fromkeys([*looked, *suspicion.accusing]))
         best: _Taken | None = None
         for number in range(self.options.rounds):
             planned = self._plans(ranked, kinds) if best is None else [best.plan]
             best = self._attempts(planned, seen, unseen, held_out, cure, number)
-            looked = searched or searching_kinds()
-            if not suspicion.flagged:
-                # What accused the model has no triggers; it must be silenced by those of others.
-                looked = list(dict.fromkeys([*looked, *suspicion.accusing]))
             again = suspect(self._case(2 + number), looked)
             cure.again = again.verdict(self.task.classifier.class_names)
             # A kind without triggers, or one that finds no more than on clean models,

@@ -8,6 +8,7 @@ Neural Cleanse, IEEE S&P 2019). All classes are searched at once in one batch.
 - ``patch``, ``additive``, ``warp``: the families; ``bounded`` is what the two latter share.
 - ``gratings``: a dictionary of sinusoids, which needs no search.
 - ``composing``: two images in one, and pairs of classes, which need no search either.
+- ``logits``: of changed images, and their margins.
 - ``search``: many classes in common batches, fewer from stage to stage.
 - ``doors``: several triggers for the class that stands out, complete enough to unlearn it by.
 - ``statistic``: how far the best class stands out, and Neural Cleanse's anomaly index.

@@ -136,7 +136,7 @@ def _filled(setting: Setting, near: Tensor, pattern: Tensor, target: int) -> Ten
     targets = torch.full((len(pattern),), target)
     for _ in setting.track(range(STEPS), "Completing patches"):
         images, chosen = _drawn(setting, near, targets)
-        pixels = setting.pool.pixels[images.to(near.device)]
+        pixels = setting.pool.at(images)
         wanted = setting.pool.wanted(targets, images).flatten().to(pattern.device)
         here = near[:, None] * chosen.to(near)
         with torch.enable_grad():

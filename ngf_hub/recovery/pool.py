@@ -40,7 +40,11 @@ class Pool:
 
     def draw(self, targets: Tensor, count: int, generator: torch.Generator) -> Tensor:
         """Random images (K, count, channels, H, W), for each target of other classes."""
-        return self.pixels[self.chosen(targets, count, generator).to(self.pixels.device)]
+        return self.at(self.chosen(targets, count, generator))
+
+    def at(self, places: Tensor) -> Tensor:
+        """The images (K, count, channels, H, W) at some places: see :meth:`chosen`."""
+        return self.pixels[places.to(self.pixels.device)]
 
     def wanted(self, targets: Tensor, places: Tensor) -> Tensor:
         """The classes (K, count) that a search asks for, of the images at some places.

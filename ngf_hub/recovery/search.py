@@ -22,8 +22,8 @@ from torch.nn import functional
 
 from ngf_hub.adapters import Classifier
 from ngf_hub.devices import failing_together, shard, total
-from ngf_hub.errors import ModelError
 from ngf_hub.progress import Track, silent
+from ngf_hub.recovery.logits import finite_logits
 from ngf_hub.recovery.pool import Pool
 from ngf_hub.recovery.space import Space
 
@@ -219,16 +219,12 @@ def _run(
     for step in range(stage.steps):
         next(steps)
         places = pool.chosen(targets, stage.images, setting.generator)
-        pixels = pool.pixels[places.to(pool.pixels.device)]
+        pixels = pool.at(places)
         wanted = pool.wanted(targets, places).flatten().to(classifier.device)
         with torch.enable_grad():
             with setting.accelerator.autocast():
-                logits = classifier(space.apply(pixels).flatten(0, 1)).float()
-            if not torch.isfinite(logits).all():
-                raise ModelError(
-                    "The model's logits are not finite on changed images.",
-                    "Check the weights for NaN and infinities.",
-                )
+                changed = space.apply(pixels).flatten(0, 1)
+            logits = finite_logits(classifier, changed, setting.accelerator, "changed images")
             each = functional.cross_entropy(logits, wanted, reduction="none")
             losses = each.view(len(targets), stage.images).mean(1)
             hits = (logits.argmax(1) == wanted).float().view(len(targets), -1).mean(1)

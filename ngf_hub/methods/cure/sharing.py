@@ -79,7 +79,7 @@ def owners_of(kinds: Mapping[str, Evidence], case: Case, classes: int) -> dict[s
 def _passes(kind: TriggerRecovery, classes: int, case: Case, processes: int) -> int:
     """Images that the busiest of so many processes takes through the network, at most."""
     size = min(IMAGES_A_PASS, case.batch_size)
-    left, passes = classes, 0
+    left, passes = len(kind.searched(classes)), 0
     for stage in [*kind.stages(classes), kind.restart]:
         rows = max(1, size // stage.images)
         batches = -(-left // rows)
