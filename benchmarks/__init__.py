@@ -8,8 +8,9 @@
 - ``zoo``: trains the small clean and backdoored models that calibrate the scan and judge it;
   ``zoo_plan``, ``zoo_networks``, ``zoo_training``: which, of what shape, how (not scripts).
 - ``calibrate``: writes the scan's table of clean models.
-- ``scan_zoo``: ROC, false alarms and misses of the scan on the zoo; ``zoo_evidence`` keeps
-  what ``calibrate`` and it measured (not a script).
+- ``scan_zoo``: ROC, false alarms and misses of the scan on the zoo and the table of attacks;
+  ``known_models`` reads both, ``zoo_evidence`` keeps what ``calibrate`` and it measured (not
+  scripts).
 - ``transfer``: true ASR once a model has unlearned the triggers that the scan recovered.
 - ``recovery_speed``: all classes together against one after another; a whole scan; 1,000 classes.
 - ``attack_table``: how strong each attack becomes, beside the same recipe without poison;

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.thirdparty import shared_folder
 from ngf_hub.attacks import Training
 
 CLEAN = "clean"
+"""The recipe without poison; ``clean-1``, ``clean-2`` and so on are the same from other seeds."""
 BARS = {"sig": 80.0, "clb": 80.0, "fba": 80.0}
 """The lowest ASR in per cent that counts as reached, where it is not :data:`BAR`."""
 BAR = 95.0
@@ -22,6 +24,8 @@ DROP = 3.0
 CNN = ("timm/resnet10t", {"channels": [32, 64, 128, 128], "stem_width": 16})
 FINE = {"output_stride": 8}
 """Keeps places in the last layers where images have only 32 pixels."""
+EMBEDDED = "digits"
+"""The dataset that comes with scikit-learn."""
 VIT = (
     "timm/vit_tiny_patch16_224",
     {"img_size": 32, "patch_size": 8, "embed_dim": 128, "depth": 4, "num_heads": 4},
@@ -34,7 +38,7 @@ class Setting:
 
     Attributes:
         name: Its folder.
-        data: The folder below ``$NGF_HUB_SHARED/data``.
+        data: The folder below ``$NGF_HUB_SHARED/data``, or :data:`EMBEDDED`.
         size: Side of the images in pixels.
         architecture: Of timm.
         options: Arguments of ``timm.create_model``.
@@ -108,6 +112,15 @@ SETTINGS = (
         ("badnets", "blend", "wanet-large"),
     ),
     Setting(
+        "digits-cnn",
+        EMBEDDED,
+        32,
+        CNN[0],
+        {**CNN[1], **FINE},
+        Training(epochs=20, batch_size=64, learning_rate=3e-3, crop=2, flip=False),
+        ("badnets", "blend"),
+    ),
+    Setting(
         "cifar10-vit",
         "cifar10",
         32,
@@ -116,3 +129,18 @@ SETTINGS = (
         ("badnets", "blend", "wanet-strong", "sig", "trojan-one", "dynamic-one"),
     ),
 )
+
+
+def is_clean(attack: str) -> bool:
+    """Whether a name of the plan is :data:`CLEAN` from any seed."""
+    return attack.partition("-")[0] == CLEAN
+
+
+def clean_seed(attack: str) -> int:
+    """The seed of a clean network by its name."""
+    return int(attack.partition("-")[2] or 0)
+
+
+def source(data: str) -> str:
+    """What :func:`ngf_hub.data.load_images` takes for a setting's data."""
+    return data if data == EMBEDDED else str(shared_folder() / "data" / data)

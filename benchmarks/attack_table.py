@@ -5,7 +5,8 @@
 Each model is a folder as ``ngf-hub attack`` writes it; what is there is not trained
 again, and a training that was killed goes on where it stopped. ASR, RA and ACC are
 measured on 2,000 test images, with the model and the trigger as they are read from
-the folder again. Beside each stands the same recipe without poison.
+the folder again. Beside each stands the same recipe without poison; ``--clean-seeds N``
+trains that from N seeds, for the scan's calibration.
 """
 
 from __future__ import annotations
@@ -18,8 +19,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.attack_plan import BAR, BARS, CLEAN, DROP, SETTINGS, VARIANTS, Setting
-from benchmarks.thirdparty import shared_folder
+from benchmarks.attack_plan import (
+    BAR,
+    BARS,
+    CLEAN,
+    DROP,
+    SETTINGS,
+    VARIANTS,
+    Setting,
+    clean_seed,
+    is_clean,
+    source,
+)
 from ngf_hub import Classifier, load_model
 from ngf_hub.attacks import make_attack
 from ngf_hub.attacks.base import ALL_TO_ONE
@@ -44,7 +55,7 @@ class Row:
 
     Attributes:
         setting: The network and dataset.
-        attack: A name of the plan, or :data:`CLEAN`.
+        attack: A name of the plan, or :data:`CLEAN` with or without a seed.
         measured: On the judging images.
         seconds: Of one core, preparing and training together; of this run only, if an
             earlier one was killed.
@@ -78,9 +89,7 @@ class Images:
 
 def read_images(setting: Setting) -> Images:
     """All training images, and those that judge, in the network's preprocessing."""
-    images = load_images(
-        str(shared_folder() / "data" / setting.data), samples=None, judge_samples=JUDGES, seed=0
-    )
+    images = load_images(source(setting.data), samples=None, judge_samples=JUDGES, seed=0)
     names = images.tune.class_names or []
     tune, judge = images.pixels_for(untrained(setting, names))
     return Images(Clean(tune, judge, images.info), names)
@@ -88,20 +97,22 @@ def read_images(setting: Setting) -> Images:
 
 def judging_images(setting: Setting, classifier: Classifier) -> PixelSet:
     """Those that judge alone."""
-    source = str(shared_folder() / "data" / setting.data)
-    images = load_images(source, samples=0, judge_samples=JUDGES, seed=0)
+    images = load_images(source(setting.data), samples=0, judge_samples=JUDGES, seed=0)
     return images.pixels_for(classifier)[1]
 
 
-def untrained(setting: Setting, class_names: Sequence[str]) -> Classifier:
-    """The network with the weights that every training of the setting starts from."""
+def untrained(setting: Setting, class_names: Sequence[str], seed: int = 0) -> Classifier:
+    """The network with the weights that a training of the setting starts from.
+
+    All attacks start from those of seed 0.
+    """
     return make_classifier(
         setting.architecture,
         num_classes=len(class_names),
         class_names=class_names,
         size=setting.size,
         options=setting.options,
-        seed=0,
+        seed=seed,
     )
 
 
@@ -109,7 +120,7 @@ def make(setting: Setting, attack: str, images: Images, folder: Path, precision:
     """Train one model, or read what is there.
 
     Args:
-        attack: A name of the plan, or :data:`CLEAN`.
+        attack: A name of the plan, or :data:`CLEAN` with or without a seed.
         folder: Where it lies.
         precision: Of the passes, ``no`` or ``bf16``; measured in float32.
     """
@@ -118,9 +129,10 @@ def make(setting: Setting, attack: str, images: Images, folder: Path, precision:
     start = time.process_time()
     accelerator = make_accelerator("cpu", precision)
     clean = images.clean
-    classifier = untrained(setting, images.class_names)
+    seed = clean_seed(attack) if is_clean(attack) else 0
+    classifier = untrained(setting, images.class_names, seed)
     work = work_folder(folder)
-    if attack == CLEAN:
+    if is_clean(attack):
         work.mkdir(parents=True, exist_ok=True)
         train(
             classifier,
@@ -130,6 +142,7 @@ def make(setting: Setting, attack: str, images: Images, folder: Path, precision:
             accelerator=accelerator,
             checkpoint=work / "classifier.safetensors",
             recipe={"setting": setting.name},
+            seed=seed,
         )
         folder.mkdir(parents=True, exist_ok=True)
         classifier.save(folder)
@@ -212,7 +225,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--only", nargs="+", choices=[s.name for s in SETTINGS])
-    parser.add_argument("--attacks", nargs="+", help="of those of each setting")
+    parser.add_argument("--attacks", nargs="*", help="of those of each setting; default: all")
+    parser.add_argument("--clean-seeds", type=int, default=1, help="clean networks a setting")
     parser.add_argument("--precision", choices=["no", "bf16"], default="bf16")
     parser.add_argument("--finished", action="store_true", help="print what is there only")
     arguments = parser.parse_args()
@@ -221,8 +235,10 @@ def main() -> None:
         if arguments.only and setting.name not in arguments.only:
             continue
         images: Images | None = None
-        for attack in (CLEAN, *setting.attacks):
-            if arguments.attacks and attack not in (CLEAN, *arguments.attacks):
+        again = [f"{CLEAN}-{seed}" for seed in range(1, arguments.clean_seeds)]
+        for attack in (CLEAN, *again, *setting.attacks):
+            wanted = arguments.attacks is None or is_clean(attack) or attack in arguments.attacks
+            if not wanted:
                 continue
             folder = arguments.output / f"{setting.name}-{attack}"
             if not (folder / RESULT).is_file():

@@ -1,8 +1,9 @@
-"""Measures every kind of evidence on the zoo's clean models and writes the scan's calibration.
+"""Measures every kind of evidence on clean models and writes the scan's calibration.
 
-    NGF_HUB_SHARED=... python -m benchmarks.calibrate --zoo DIR [--images 300] [--seeds 1]
+    NGF_HUB_SHARED=... python -m benchmarks.calibrate --zoo DIR [--table DIR] [--images 300]
 
-All clean models are looked at, of both roles; whoever judges a clean model by them
+All clean models of the zoo are looked at, of both roles, and those of the table of
+attacks (``benchmarks.attack_table --clean-seeds``); whoever judges a clean model by them
 leaves it out (:meth:`Calibration.without`). What was measured before is not measured
 again (see :mod:`benchmarks.zoo_evidence`).
 A scan has one seed, so one seed a model gives the right spread; more refine it.
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.zoo import load_zoo_model, zoo_folders
+from benchmarks.known_models import known_folders, read
 from benchmarks.zoo_evidence import Look, findings_of
 from ngf_hub import __version__
 from ngf_hub.evidence.base import KINDS
@@ -47,14 +48,14 @@ def measure_models(
     """The calibration from some clean models."""
     models = []
     for folder in folders:
-        _, _, meta = load_zoo_model(folder)
-        assert meta["attack"] is None
+        known = read(folder)
+        assert known.attack is None
         print(folder.name, flush=True)
         models.append(
             CleanModel(
                 model=folder.name,
-                architecture=meta["architecture"],
-                classes=meta["num_classes"],
+                architecture=known.architecture,
+                classes=known.classifier.num_classes,
                 with_images=statistics(folder, images, seeds, kinds),
                 without_images=statistics(folder, 0, seeds, kinds),
             )
@@ -122,6 +123,7 @@ def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--zoo", type=Path, required=True)
+    parser.add_argument("--table", type=Path, action="append", default=[])
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--kinds", nargs="+", help="only these; the others are then not judged")
@@ -130,7 +132,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    folders = zoo_folders(arguments.zoo, backdoored=False)
+    folders = known_folders(arguments.zoo, arguments.table, backdoored=False)
     if not folders:
         raise SystemExit(f"There are no finished clean models in {arguments.zoo}.")
     kinds = list(make_kinds(arguments.add or arguments.kinds))

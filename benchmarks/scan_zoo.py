@@ -1,6 +1,8 @@
 """How well the scan tells backdoored models from clean ones: ROC, false alarms, misses.
 
-    NGF_HUB_SHARED=... python -m benchmarks.scan_zoo --zoo DIR [--images 300] [--seed 0]
+    NGF_HUB_SHARED=... python -m benchmarks.scan_zoo --zoo DIR [--table DIR] [--images 300]
+
+With ``--table`` the models of the table of attacks (:mod:`benchmarks.attack_table`) too.
 
 Every model is judged with the packaged calibration; a clean one that it was made
 with is left out of it, so that none vouches for itself. Intervals are 95 %
@@ -23,7 +25,7 @@ import torch
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from benchmarks.zoo import load_zoo_model, zoo_folders
+from benchmarks.known_models import known_folders, read
 from benchmarks.zoo_evidence import Look, findings_of
 from ngf_hub.evidence.calibration import PACKAGED, Calibration
 from ngf_hub.evidence.collecting import make_kinds
@@ -69,20 +71,20 @@ class Judged:
 
 
 def judge_models(
-    zoo: Path, look: Look, calibration: Calibration, kinds: Sequence[str]
+    folders: Sequence[Path], look: Look, calibration: Calibration, kinds: Sequence[str]
 ) -> list[Judged]:
-    """Every finished model, clean ones by a calibration that leaves them out."""
+    """Every model, clean ones by a calibration that leaves them out."""
     judged = []
-    for folder in zoo_folders(zoo):
-        classifier, _, meta = load_zoo_model(folder)
+    for folder in folders:
+        known = read(folder)
         findings = findings_of(folder, look, list(kinds))
         judgement = judge(
             findings,
             calibration.without(folder.name),
             with_images=look.images > 0,
-            classes=classifier.num_classes,
+            classes=known.classifier.num_classes,
         )
-        judged.append(Judged(folder.name, meta["attack"], meta["target"], judgement))
+        judged.append(Judged(folder.name, known.attack, known.target, judgement))
     return judged
 
 
@@ -177,6 +179,7 @@ def main() -> None:
     """Judge, print and draw."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--zoo", type=Path, required=True)
+    parser.add_argument("--table", type=Path, action="append", default=[])
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kinds", nargs="+", help="only these")
@@ -186,12 +189,13 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     kinds = list(make_kinds(arguments.kinds))
+    folders = known_folders(arguments.zoo, arguments.table)
+    if not folders:
+        raise SystemExit(f"There are no finished models in {arguments.zoo}.")
     calibration = Calibration.read(arguments.calibration)
     for images in dict.fromkeys((arguments.images, 0)):
         print(f"\n## With {images} clean images\n" if images else "\n## Without data\n")
-        judged = judge_models(arguments.zoo, Look(images, arguments.seed), calibration, kinds)
-        if not judged:
-            raise SystemExit(f"There are no finished models in {arguments.zoo}.")
+        judged = judge_models(folders, Look(images, arguments.seed), calibration, kinds)
         report(judged)
         if images:
             plot(judged, arguments.figure)

@@ -1,6 +1,6 @@
-"""What the scan's evidence says of the zoo's models, kept so that nothing is looked at twice.
+"""What the scan's evidence says of known models, kept so that nothing is looked at twice.
 
-Findings lie in ``<zoo>-evidence``, one file for each model, kind, seed and number
+Findings lie in ``<folder of the models>-evidence``, one file for each model, kind, seed and number
 of images. Its name holds a fingerprint of the model's weights and of the code of
 the kind, so that a change of either is measured anew.
 """
@@ -19,8 +19,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from benchmarks.zoo import WEIGHTS_FILE, load_zoo_model, zoo_images
-from ngf_hub.adapters import Classifier
+from benchmarks.known_models import KnownModel, read
+from benchmarks.zoo import WEIGHTS_FILE
 from ngf_hub.devices import make_accelerator
 from ngf_hub.evaluation import default_batch_size
 from ngf_hub.evidence.base import KINDS, Case, Evidence
@@ -43,11 +43,11 @@ class Look:
 
 
 def findings_of(folder: Path, look: Look, kinds: list[str]) -> list[Finding]:
-    """The findings of some kinds on a model of the zoo, from the cache where they are known.
+    """The findings of some kinds on a known model, from the cache where they are known.
 
     Kinds that need images are left out where there are none.
     """
-    loaded: tuple[Classifier, dict[str, Any]] | None = None
+    known: KnownModel | None = None
     findings: list[Finding] = []
     for name, evidence in make_kinds(kinds).items():
         if look.images == 0 and evidence.needs_images:
@@ -56,24 +56,17 @@ def findings_of(folder: Path, look: Look, kinds: list[str]) -> list[Finding]:
         own = look if getattr(evidence, "uses_images", True) else replace(look, images=0)
         path = _cached(folder, name, own)
         if not path.is_file():
-            if loaded is None:
-                classifier, _, meta = load_zoo_model(folder)
-                loaded = classifier, meta
-            found = _collect(name, evidence, *loaded, own)
+            known = known or read(folder)
+            found = _collect(name, evidence, known, own)
             _write(path, [finding.model_dump(mode="json") for finding in found])
         content = json.loads(path.read_text(encoding="utf-8"))
         findings += [Finding.model_validate(entry) for entry in content]
     return findings
 
 
-def _collect(
-    name: str, evidence: Evidence, classifier: Classifier, meta: dict[str, Any], look: Look
-) -> list[Finding]:
-    images = None
-    if look.images:
-        seed = SEED_STEP * (look.seed + 1) + meta["seed"]
-        images = zoo_images(meta["data"], "test", look.images, seed=seed)
-        images.labels = None
+def _collect(name: str, evidence: Evidence, known: KnownModel, look: Look) -> list[Finding]:
+    images = known.images(look.images, SEED_STEP * (look.seed + 1)) if look.images else None
+    classifier = known.classifier
     case = Case(
         classifier.eval(),
         images,
@@ -84,7 +77,7 @@ def _collect(
     with unchanged(classifier) as state:
         collected = collect({name: evidence}, case, state)
     if not collected.complete:
-        raise SystemExit(f"{meta['name']}: {'; '.join(collected.warnings)}")
+        raise SystemExit(f"{known.folder.name}: {'; '.join(collected.warnings)}")
     return collected.findings
 
 
