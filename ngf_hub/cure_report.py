@@ -39,8 +39,8 @@ class Attempt(Part):
         kinds: The kinds of triggers that it was told to forget.
         success: ASR, on the held-out images, of recovered triggers that it was not told of.
         kept: The share of the held-out images on which it says what the original says.
-        drop: What it cost of clean accuracy on them, as a share; without labels what the
-            original's softmax lets expect.
+        drop: What it cost of clean accuracy on them, as a share, as far as the original's
+            softmax lets expect it.
         drop_error: Its standard error for the choice of the images.
         round: How often the model had been searched again before, from 0.
         taken: Whether it was gone on with.

@@ -83,6 +83,10 @@ class TeacherObjective(Objective):
         clean, with_trigger = (total(hits, task.accelerator) / len(task.pixels)).tolist()
         return clean, with_trigger
 
+    def entropy(self) -> float:
+        """The mean entropy of the teacher's softmax: what the loss falls to at best, in nats."""
+        return float(-torch.special.xlogy(self._softmax, self._softmax).sum(1).mean())
+
     def _pairs(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """This process's share of the images: clean, triggered, and the teacher's softmax."""
         task, device = self._task, self._task.accelerator.device

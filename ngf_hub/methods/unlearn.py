@@ -5,10 +5,10 @@ tuned to say of them, and of the others, what it said of the clean images:
 
     L(θ) = c/(1+c) E[H(p(x; θ0), p(x; θ))] + 1/(1+c) E[H(p(x; θ0), p(T(x); θ))]
 
-with the cross-entropy H, a trigger T that varies from image to image, and c clean
-images for each triggered one. No labels are needed. Wang et al. (Neural Cleanse,
-IEEE S&P 2019, section VI.C) unlearn one recovered trigger with labels and by plain
-gradients; here several are, varied, by natural gradients (K-FAC).
+with the cross-entropy H, the softmax p at a temperature, a trigger T that varies from
+image to image, and c clean images for each triggered one. No labels are needed. Wang
+et al. (Neural Cleanse, IEEE S&P 2019, section VI.C) unlearn one recovered trigger with
+labels and by plain gradients; here several are, varied, by natural gradients (K-FAC).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from ngf_hub.methods.forget import check_heeded
 from ngf_hub.methods.loop import Gradients, run
 from ngf_hub.methods.natural_steps import NaturalSteps
 from ngf_hub.methods.objective import Batch
+from ngf_hub.methods.softening import softened
 from ngf_hub.methods.teacher import TeacherObjective
 from ngf_hub.methods.variations import Variations
 
@@ -50,6 +51,7 @@ class Unlearning(Method):
     damping: float = option(0.003, "damping λ", low=1e-12)
     momentum: float = option(0.9, "momentum")
     trust_region: float = option(0.1, "largest uᵀg of a step u", low=1e-12)
+    temperature: float = option(4.0, "temperature of the softmax that is matched", low=1e-3)
     refresh: int = option(5, "steps between new Kronecker factors", low=1)
     vary: int = option(1, "1: triggers vary from image to image; 0: they are put on as they are")
 
@@ -60,6 +62,12 @@ class Unlearning(Method):
         if task.choose:
             chosen = promising(rank_layers(task, task.triggers))
             task = replace(task, layers=[layer for layer in task.layers if layer.name in chosen])
+        with softened(task.classifier, self.temperature):
+            outcome = self._unlearn(task)
+        outcome.layers = chosen
+        return outcome
+
+    def _unlearn(self, task: Task) -> Outcome:
         objective = TeacherObjective(
             task,
             Variations(task.triggers, vary=self.vary > 0),
@@ -90,6 +98,8 @@ class Unlearning(Method):
             "Unlearning triggers",
             beside=natural.bytes,
         )
+        # Without the teacher's own entropy, so that they are divergences and fall to 0.
+        outcome.losses = [loss - objective.entropy() for loss in outcome.losses]
         clean, after = objective.agreement()
         outcome.diagnostics = {
             "fisher": "K-FAC",
@@ -101,5 +111,4 @@ class Unlearning(Method):
             "agreement_triggered_before": before,
             "agreement_triggered": after,
         }
-        outcome.layers = chosen
         return outcome

@@ -52,20 +52,22 @@ def test_images_of_the_target_are_no_victims(task):
     assert (success.count, success.n) == (12, 12)  # six of nine images, twice
 
 
-def test_what_is_lost_is_counted_by_labels(task):
+def test_what_an_attempt_kept_and_forgot(task):
     held_out = HeldOut.of(task)
     with torch.no_grad():
         task.classifier.network.fc.bias.copy_(torch.tensor([0.0, 9.0, 0.0]))
     attempt = held_out.attempt(Outcome([], 7), ["fc"], ["patch"], [bright_red()])
     assert attempt.steps == 7
     assert (attempt.kept.count, attempt.kept.n) == (3, 9)
-    assert attempt.drop == pytest.approx(6 / 9)
+    sure, not_sure = torch.tensor([4.0, 0.0, 0.0]).softmax(0)[:2].tolist()
+    assert attempt.drop == pytest.approx(6 / 9 * (sure - not_sure), abs=1e-6)
     assert attempt.success.count == 0  # everything is class 1 now
 
 
-def test_without_labels_the_untouched_models_softmax_says_what_is_lost(task):
-    unlabelled = dataclasses.replace(task, pixels=PixelSet(task.pixels.pixels))
-    held_out = HeldOut.of(unlabelled)
+@pytest.mark.parametrize("labelled", [False, True])
+def test_the_untouched_models_softmax_says_what_is_lost(task, labelled):
+    labels = (task.pixels.labels + 1) % 3 if labelled else None  # which do not count
+    held_out = HeldOut.of(dataclasses.replace(task, pixels=PixelSet(task.pixels.pixels, labels)))
     sure, not_sure = torch.tensor([4.0, 0.0, 0.0]).softmax(0)[:2].tolist()
     now = torch.ones(9, dtype=torch.int64)
     lost, error = held_out.drop(now)
