@@ -1,6 +1,7 @@
 """What it saves to search for patches of all classes at once, and what it costs by classes.
 
     NGF_HUB_SHARED=... python -m benchmarks.recovery_speed [--threads 2] [--part NAME]
+    nice python -m benchmarks.recovery_speed --part many --threads 1 [--evidence patch ...]
 
 - ``together``: on a backdoored WRN-16-1, all ten classes in common batches,
   against one class after another with Neural Cleanse's schedule until the
@@ -9,14 +10,19 @@
 - ``scan``: a whole scan of the WRN-16-1.
 - ``large``: the start of a search of 1,000 classes through a ResNet-50 at 224
   pixels with random weights: estimate, time of one pass, peak memory.
+- ``many`` (not by default, since it takes from half an hour up): a whole scan of
+  that ResNet-50 from a folder, in bf16 on Imagenette: estimate, time, peak memory.
 """
 
 from __future__ import annotations
 
 import argparse
 import resource
+import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
 
 import torch
 from torch.nn import functional
@@ -197,6 +203,48 @@ def large(passes: int = 40) -> None:
     )
 
 
+def many(kinds: Sequence[str], precision: str, samples: int) -> None:
+    """A scan with 1,000 classes at 224 pixels to its end.
+
+    Args:
+        kinds: Of evidence.
+        precision: ``no`` or ``bf16``.
+        samples: Images to scan with.
+    """
+    from ngf_hub.data import load_unlabelled
+    from ngf_hub.scanning import scan_model
+
+    def told(line: str) -> None:
+        print(line, flush=True)
+
+    dataset = str(shared_folder() / "data" / "imagenette")
+    images, info = load_unlabelled(dataset, samples=samples, seed=0)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "resnet50"
+        path.mkdir()
+        random_classifier("resnet50", 1000, 224).save(path)
+        start, busy = time.perf_counter(), time.process_time()
+        report = scan_model(
+            str(path),
+            images,
+            info=info,
+            kinds=kinds,
+            device="cpu",
+            mixed_precision=precision,
+            tell=told,
+        ).report
+    seconds, busy = time.perf_counter() - start, time.process_time() - busy
+    for finding in report.findings:
+        print(f"- {finding.kind}: {finding.summary} {finding.details.get('sizes', '')}")
+    parts = ", ".join(f"{name} {taken:.0f}" for name, taken in report.cost.seconds.items())
+    peak = (report.cost.peak_memory_bytes or 0) / 2**30
+    print(
+        f"Scan of ResNet-50, 1,000 classes, 224 pixels, {samples} images, {precision}: "
+        f"{seconds:.0f} s ({parts}), {busy:.0f} s of them on the CPU; peak memory {peak:.1f} GiB; "
+        f"{report.verdict}. {report.summary}"
+    )
+
+
 PARTS = {"together": together, "classes": classes, "scan": scan, "large": large}
 
 
@@ -204,11 +252,15 @@ def main() -> None:
     """Run the parts."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--part", choices=PARTS, nargs="+", default=list(PARTS))
+    parser.add_argument("--part", choices=[*PARTS, "many"], nargs="+", default=list(PARTS))
+    parser.add_argument("--evidence", nargs="+", default=["patch"], help="Kinds, of many.")
+    parser.add_argument("--precision", choices=["no", "bf16"], default="bf16", help="Of many.")
+    parser.add_argument("--samples", type=int, default=100, help="Images, of many.")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    whole = partial(many, arguments.evidence, arguments.precision, arguments.samples)
     for part in arguments.part:
-        PARTS[part]()
+        {**PARTS, "many": whole}[part]()
 
 
 if __name__ == "__main__":

@@ -34,11 +34,25 @@ from ngf_hub.scan_report import Finding
 LEFT = 4
 """So many classes are searched to the end: the suspect and three to compare it with."""
 MANY = 64
-"""Of more classes, these are left by a short first stage."""
-SCREENING = Stage(steps=12, images=4, keep=MANY)
+"""More classes than these are screened: see :func:`screening`."""
 WORTH = 0.35
 """A class that stands out by this much has its triggers recovered, whatever the verdict is."""
 IMAGES_A_PASS = 128
+
+
+def screening(classes: int) -> list[Stage]:
+    """Two short stages that leave 32 of 1,000 classes.
+
+    Of more than 1,000 classes a share is left that does not fall further, since the rank of
+    the true class grows with their number.
+
+    >>> [stage.keep for stage in screening(1000)], [stage.keep for stage in screening(21841)]
+    ([128, 32], [2730, 682])
+    """
+    return [
+        Stage(12, 1, max(128, classes // 8), paired=True),
+        Stage(12, 2, max(32, classes // 32), paired=True),
+    ]
 
 
 class TriggerRecovery(Recovering):
@@ -63,8 +77,7 @@ class TriggerRecovery(Recovering):
 
     def stages(self, classes: int) -> list[Stage]:
         """The stages of the search for a number of classes."""
-        screening = [SCREENING] if classes > MANY else []
-        return [*screening, self.first, self.last]
+        return [*(screening(classes) if classes > MANY else []), self.first, self.last]
 
     def evaluations(self, classes: int) -> int:
         """How many images go forward and backward through the network at most."""

@@ -63,10 +63,31 @@ class Pool:
         """The places (K, count) of the images that :meth:`draw` gives."""
         rows = []
         for target in targets.tolist():
-            others = self._others.get(target, self._all)
-            others = others if len(others) else self._all
+            others = self._usable(target)
             rows.append(others[torch.randint(len(others), (count,), generator=generator)])
         return torch.stack(rows)
+
+    def nearest(self, targets: Tensor, places: Tensor) -> Tensor:
+        """The same images for all targets, as far as they can be tried on them.
+
+        Args:
+            targets: Classes (K,).
+            places: Of images (n,).
+
+        Returns:
+            Places (K, n): those given, and the next one where the image is taken for the
+            target already.
+        """
+        rows = []
+        for target in targets.tolist():
+            others = self._usable(target)
+            rows.append(others[torch.searchsorted(others, places) % len(others)])
+        return torch.stack(rows)
+
+    def _usable(self, target: int) -> Tensor:
+        """The places of the images that a trigger to a target can be tried on, in order."""
+        others = self._others.get(target, self._all)
+        return others if len(others) else self._all
 
     @torch.no_grad()
     def success(self, classifier: Classifier, trigger: Trigger, batch_size: int) -> Rate:

@@ -39,11 +39,15 @@ class Stage:
         steps: Steps.
         images: Images of each class a step.
         keep: How many classes are left for the next stage.
+        paired: For screening: all classes see the same images, and start from the same
+            change if this is the first stage, so that a few steps and images tell them
+            apart (common random numbers); they are ranked by :meth:`Space.expected`.
     """
 
     steps: int
     images: int
     keep: int
+    paired: bool = False
 
     def evaluations(self, classes: int) -> int:
         """How many images go forward and backward through the network."""
@@ -137,22 +141,25 @@ def search(
             )
         )
         mine = shard(len(chunks), setting.accelerator)
+        first, shown = _paired(space_class, setting, stage, image) if stage.paired else (None, None)
         parts: list[Candidates] = []
         places: list[int] = []
         with failing_together(setting.accelerator):
             for number, rows in enumerate(chunks):
-                if found is None:
-                    state = space_class.start(len(rows), image, setting.generator)
-                else:
+                if found is not None:
                     state = [tensor[rows.start : rows.stop] for tensor in found.state]
+                elif first is not None:
+                    state = [tensor.expand(len(rows), *tensor.shape[1:]) for tensor in first]
+                else:
+                    state = space_class.start(len(rows), image, setting.generator)
                 wanted = left[rows.start : rows.stop]
                 if number not in mine:
-                    for _ in range(stage.steps):
+                    for _ in range(0 if stage.paired else stage.steps):
                         setting.pool.chosen(wanted, stage.images, setting.generator)
                     continue
                 device = setting.classifier.device
                 space = space_class([tensor.to(device) for tensor in state], image)
-                part = _run(space, setting, wanted, stage, steps)
+                part = _run(space, setting, wanted, stage, steps, shown)
                 # Only what may survive is kept, so that memory does not grow with the classes.
                 joined = Candidates.joined([*parts, part])
                 order = joined.order(stage.keep)
@@ -210,15 +217,46 @@ def _gathered(
     return Candidates(targets[chosen], sizes[chosen], state)
 
 
+def _paired(
+    space_class: type[Space], setting: Setting, stage: Stage, image: tuple[int, int, int]
+) -> tuple[list[Tensor], Tensor]:
+    """What all classes have in common in a paired stage.
+
+    Returns:
+        The change (1, ...) that each starts from, and the places (steps, images) of the
+        images that each sees in each step.
+    """
+    first = space_class.start(1, image, setting.generator)
+    shape, count = (stage.steps, stage.images), len(setting.pool.pixels)
+    return first, torch.randint(count, shape, generator=setting.generator)
+
+
 def _run(
-    space: Space, setting: Setting, targets: Tensor, stage: Stage, steps: Iterator[int]
+    space: Space,
+    setting: Setting,
+    targets: Tensor,
+    stage: Stage,
+    steps: Iterator[int],
+    shown: Tensor | None,
 ) -> Candidates:
-    """One stage of the classes of one batch."""
+    """One stage of the classes of one batch.
+
+    Args:
+        space: Their changes.
+        setting: What is searched on.
+        targets: The classes.
+        stage: How long.
+        steps: Shows progress.
+        shown: In a paired stage the places (steps, images) of the images.
+    """
     classifier = setting.classifier
     pool = setting.pool
     for step in range(stage.steps):
         next(steps)
-        places = pool.chosen(targets, stage.images, setting.generator)
+        if shown is None:
+            places = pool.chosen(targets, stage.images, setting.generator)
+        else:
+            places = pool.nearest(targets, shown[step])
         pixels = pool.at(places)
         wanted = pool.wanted(targets, places).flatten().to(classifier.device)
         with torch.enable_grad():
@@ -229,4 +267,6 @@ def _run(
             losses = each.view(len(targets), stage.images).mean(1)
             hits = (logits.argmax(1) == wanted).float().view(len(targets), -1).mean(1)
             space.update(losses, hits, setting.threshold, step / stage.steps)
+    if stage.paired:
+        return Candidates(targets, space.expected(), [now.detach().cpu() for now in space.state])
     return Candidates(targets, space.sizes(), [kept.cpu() for kept in space.kept()])

@@ -115,6 +115,14 @@ class Space(ABC):
         failed = self.largest(self.shape) * (1 + self.running_loss).sqrt()
         return torch.where(torch.isfinite(self.best_size), self.best_size, failed).cpu()
 
+    def expected(self) -> Tensor:
+        """What the sizes (K,) seem to come to after a few steps, on the CPU.
+
+        The present sizes times a factor that grows slowly with the running loss. Unlike
+        :meth:`sizes` it does not ask what worked, which on a single image a step is chance.
+        """
+        return (self.size().detach() * (1 + self.running_loss).sqrt()).cpu()
+
     def kept(self) -> list[Tensor]:
         """The best state, and the present one where none has worked yet."""
         worked = torch.isfinite(self.best_size)

@@ -12,6 +12,7 @@ from ngf_hub.data import as_pixels
 from ngf_hub.errors import DataError, ModelError, NgfHubError, UnsafeFileError
 from ngf_hub.evidence.collecting import FILES, collect, estimate
 from ngf_hub.evidence.weights_fit import from_loading
+from ngf_hub.layout import channels_last
 from ngf_hub.provenance import cost, model_info
 from ngf_hub.report import DataInfo, SplitInfo
 from ngf_hub.scan_report import Finding, RecoveredTrigger, ScanReport
@@ -158,7 +159,8 @@ def look(
     from ngf_hub.evidence.verdict import judge
 
     files = _seconds(report)
-    with unchanged(case.classifier) as state:
+    layout = channels_last(case.classifier, case.accelerator)
+    with layout, unchanged(case.classifier) as state:
         if tell is not None and (line := estimate(chosen, case, state)):
             tell(line)
         collected = collect(chosen, case, state)

@@ -55,8 +55,15 @@ def test_the_cost_grows_less_than_the_classes():
     for name in ("patch", "additive", "warp"):
         kind = KINDS[name]()
         assert kind.evaluations(43) <= 3 * kind.evaluations(10)
-        # A short first stage bears the most of many classes.
-        assert kind.evaluations(1000) < 5 * kind.evaluations(MANY)
+        # Short first stages bear the most of many classes.
+        assert kind.evaluations(1000) < 1.5 * kind.evaluations(MANY)
+
+
+def test_up_to_64_classes_nothing_is_screened():
+    for name in ("patch", "additive", "warp"):
+        kind = KINDS[name]()
+        assert kind.stages(MANY) == [kind.first, kind.last]
+        assert len(kind.stages(MANY + 1)) == 4
 
 
 def test_the_estimate_is_stated_evaluations_times_a_timed_pass():

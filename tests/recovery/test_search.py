@@ -80,6 +80,36 @@ def test_no_pass_is_larger_than_the_batch_and_only_survivors_are_kept(make_setti
     assert len(seen) == 5 * 3 + 5
 
 
+def test_a_paired_stage_shows_all_classes_the_same(make_setting):
+    # In passes of two classes, which draw nothing of their own.
+    setting, _ = make_setting(CornerDoor(), batch_size=2)
+    seen = []
+    hook = setting.classifier.register_forward_pre_hook(
+        lambda module, given: seen.append(given[0].detach())
+    )
+    search(PatchSpace, setting, ALL, [Stage(3, 1, CLASSES, paired=True)])
+    hook.remove()
+    predicted = setting.pool.predicted
+    shown = setting.pool.nearest(ALL, torch.tensor([0, 7, 7]))
+    assert shown.shape == (CLASSES, 3)
+    for label, places in zip(ALL, shown, strict=True):
+        assert not (predicted[places] == label).any()
+        assert (places == torch.tensor([0, 7, 7]))[predicted[[0, 7, 7]] != label].all()
+    # The first step: the same start on the same image, of all but the class of this image.
+    firsts = torch.cat([seen[0], seen[3], seen[6]])
+    alike = (firsts[:, None] - firsts[None]).abs().amax((2, 3, 4)) == 0
+    assert int(alike.sum(1).max()) >= CLASSES - 1
+
+
+def test_a_paired_stage_ranks_by_size_and_loss_not_by_what_worked(make_setting):
+    setting, _ = make_setting(CornerDoor())
+    found = search(PatchSpace, setting, ALL, [Stage(12, 2, CLASSES, paired=True)])
+    assert int(found.targets[0]) == TARGET
+    space = PatchSpace(found.state, (3, SIDE, SIDE))
+    assert bool((found.sizes >= space.size().detach()).all())
+    assert bool((found.sizes < PatchSpace.largest((3, SIDE, SIDE))).all())
+
+
 def test_progress_runs_to_its_end(make_setting):
     setting, _ = make_setting(CornerDoor(), batch_size=8)
     done = []
