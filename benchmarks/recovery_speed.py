@@ -20,9 +20,10 @@ import argparse
 import resource
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch.nn import functional
@@ -39,6 +40,7 @@ from ngf_hub.recovery.pool import make_pools
 from ngf_hub.recovery.search import Setting, search
 
 IMAGES = 300
+T = TypeVar("T")
 
 
 def cifar_images(classifier: Classifier) -> PixelSet:
@@ -203,6 +205,17 @@ def large(passes: int = 40) -> None:
     )
 
 
+def tell_tenths(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+    """A :class:`Track` that prints a line after every tenth of something long."""
+    count = len(items) if isinstance(items, Sized) else total or 0
+    start = time.perf_counter()
+    for number, item in enumerate(items, 1):
+        yield item
+        if count >= 100 and number % (count // 10) == 0:
+            seconds = time.perf_counter() - start
+            print(f"  {description}: {number} of {count}, {seconds:.0f} s", flush=True)
+
+
 def many(kinds: Sequence[str], precision: str, samples: int) -> None:
     """A scan with 1,000 classes at 224 pixels to its end.
 
@@ -231,6 +244,7 @@ def many(kinds: Sequence[str], precision: str, samples: int) -> None:
             kinds=kinds,
             device="cpu",
             mixed_precision=precision,
+            track=tell_tenths,
             tell=told,
         ).report
     seconds, busy = time.perf_counter() - start, time.process_time() - busy
