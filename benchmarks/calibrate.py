@@ -6,7 +6,8 @@ All clean models of the zoo are looked at, of both roles, and those of the table
 attacks (``benchmarks.attack_table --clean-seeds``); whoever judges a clean model by them
 leaves it out (:meth:`Calibration.without`). What was measured before is not measured
 again (see :mod:`benchmarks.zoo_evidence`).
-A scan has one seed, so one seed a model gives the right spread; more refine it.
+A scan has one seed, so one seed a model gives the right spread; more refine it, and
+show how much a statistic changes with the images.
 ``--add KIND`` measures a new kind only, and keeps what the file says of the others.
 """
 
@@ -14,11 +15,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
-from benchmarks.known_models import known_folders, read
+from benchmarks.known_models import is_of_the_table, known_folders, read
 from benchmarks.zoo_evidence import Look, findings_of
 from ngf_hub import __version__
 from ngf_hub.evidence.base import KINDS
@@ -26,6 +28,14 @@ from ngf_hub.evidence.calibration import PACKAGED, Calibration, CleanModel
 from ngf_hub.evidence.collecting import make_kinds
 from ngf_hub.evidence.verdict import SIGNIFICANCE, Judgement, judge
 from ngf_hub.scan_report import Finding
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """How often each model is looked at, with other images and starts."""
+
+    zoo: int = 1
+    table: int = 1
 
 
 def statistics(
@@ -43,7 +53,7 @@ def statistics(
 
 
 def measure_models(
-    folders: Sequence[Path], images: int, seeds: int, kinds: Sequence[str]
+    folders: Sequence[Path], images: int, seeds: Seeds, kinds: Sequence[str]
 ) -> Calibration:
     """The calibration from some clean models."""
     models = []
@@ -51,16 +61,17 @@ def measure_models(
         known = read(folder)
         assert known.attack is None
         print(folder.name, flush=True)
+        count = seeds.table if is_of_the_table(folder) else seeds.zoo
         models.append(
             CleanModel(
                 model=folder.name,
                 architecture=known.architecture,
                 classes=known.classifier.num_classes,
-                with_images=statistics(folder, images, seeds, kinds),
-                without_images=statistics(folder, 0, seeds, kinds),
+                with_images=statistics(folder, images, count, kinds),
+                without_images=statistics(folder, 0, count, kinds),
             )
         )
-    made_with = {"ngf_hub": __version__, "images": images, "seeds": seeds}
+    made_with = {"ngf_hub": __version__, "images": images, "seeds": asdict(seeds)}
     return Calibration(made_with=made_with, models=models)
 
 
@@ -125,7 +136,8 @@ def main() -> None:
     parser.add_argument("--zoo", type=Path, required=True)
     parser.add_argument("--table", type=Path, action="append", default=[])
     parser.add_argument("--images", type=int, default=300)
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=1, help="of each model of the zoo")
+    parser.add_argument("--table-seeds", type=int, default=1, help="of each one of the table")
     parser.add_argument("--kinds", nargs="+", help="only these; the others are then not judged")
     parser.add_argument("--add", nargs="+", help="only these; the file keeps the others")
     parser.add_argument("--output", type=Path, default=PACKAGED)
@@ -136,7 +148,8 @@ def main() -> None:
     if not folders:
         raise SystemExit(f"There are no finished clean models in {arguments.zoo}.")
     kinds = list(make_kinds(arguments.add or arguments.kinds))
-    calibration = measure_models(folders, arguments.images, arguments.seeds, kinds)
+    seeds = Seeds(arguments.seeds, arguments.table_seeds)
+    calibration = measure_models(folders, arguments.images, seeds, kinds)
     if arguments.add:
         calibration = added(Calibration.read(arguments.output), calibration)
     calibration.write(arguments.output)
