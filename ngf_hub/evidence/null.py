@@ -9,14 +9,27 @@ in them.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean, median, variance
 
 FEWEST_MODELS = 8
 """Below this no p-value is given."""
 NORMALITY_LEVEL = 0.05
 """Shapiro and Wilk's test at this level decides whether a normal tail is trusted."""
+FLOOR = 0.0
+"""What a statistic is where it is cut off, since nothing stood out at all."""
+TO_SCALE: dict[str, Callable[[float], float]] = {
+    "identity": float,
+    "square root": math.sqrt,
+    "log": math.log,
+}
+"""Tukey's ladder of powers (Exploratory Data Analysis, 1977), from the top down."""
+FROM_SCALE: dict[str, Callable[[float], float]] = {
+    "identity": float,
+    "square root": lambda value: max(value, 0.0) ** 2,
+    "log": math.exp,
+}
 
 
 @dataclass(frozen=True)
@@ -24,7 +37,7 @@ class Null:
     """What a statistic is on clean models.
 
     Attributes:
-        scale: ``identity`` or ``log``: on which scale it is closest to normal.
+        scale: A key of :data:`TO_SCALE`: on which scale it is closest to normal.
         centre: Its mean on that scale.
         spread: Its standard deviation on that scale, between models and within
             a model (over seeds).
@@ -33,6 +46,8 @@ class Null:
         middle: The median on that scale.
         excess: The mean of what the values above the median are above it.
         above: The number of these.
+        share: The predictive share of clean models above the floor; 1 where no model is
+            at the floor. All else is of the models above it.
     """
 
     scale: str
@@ -43,6 +58,7 @@ class Null:
     middle: float
     excess: float
     above: int
+    share: float = 1.0
 
     @classmethod
     def fit(cls, values: Sequence[Sequence[float]]) -> Null | None:
@@ -61,10 +77,22 @@ class Null:
             raise ValueError("every clean model needs finite values of the statistic")
         if len(values) < FEWEST_MODELS:
             return None
-        fits = [cls._on_scale("identity", values)]
-        if all(value > 0 for seeds in values for value in seeds):
-            logs = [[math.log(value) for value in seeds] for seeds in values]
-            fits.append(cls._on_scale("log", logs))
+        lifted = [seeds for seeds in values if any(value != FLOOR for value in seeds)]
+        smallest = min(value for seeds in values for value in seeds)
+        if smallest == FLOOR and FEWEST_MODELS <= len(lifted) < len(values):
+            share = (len(lifted) + 1) / (len(values) + 1)
+            return replace(cls._closest_to_normal(lifted), share=share)
+        return cls._closest_to_normal(values)
+
+    @classmethod
+    def _closest_to_normal(cls, values: Sequence[Sequence[float]]) -> Null:
+        smallest = min(value for seeds in values for value in seeds)
+        usable = {"identity": True, "square root": smallest >= 0, "log": smallest > 0}
+        fits = [
+            cls._on_scale(scale, [[TO_SCALE[scale](value) for value in seeds] for seeds in values])
+            for scale, possible in usable.items()
+            if possible
+        ]
         return max(fits, key=lambda fit: fit.normality)
 
     @classmethod
@@ -93,16 +121,20 @@ class Null:
 
         The upper tail of Student's t predictive distribution, with n − 1 degrees of
         freedom at (x − mean) / (s √(1 + 1/n)). Where the sample does not look
-        normal on either scale, at least the tail of an exponential distribution
+        normal on any scale, at least the tail of an exponential distribution
         fitted above the median, again predictive: ½ (1 + y / (k m))⁻ᵏ for k values
         there with mean excess m, at y above the median.
 
         Args:
             statistic: A finite number; higher is more suspicious.
         """
-        if self.scale == "identity":
-            return self._tail(statistic)
-        return self._tail(math.log(statistic)) if statistic > 0 else 1.0
+        if self.share < 1 and statistic <= FLOOR:
+            return 1.0
+        if (self.scale == "square root" and statistic < 0) or (
+            self.scale == "log" and statistic <= 0
+        ):
+            return 1.0
+        return self.share * self._tail(TO_SCALE[self.scale](statistic))
 
     def threshold(self, level: float) -> float:
         """The statistic from which on the p-value is at most ``level``.
@@ -117,10 +149,12 @@ class Null:
 
         width = max(self.spread, 1e-12)
         highest = self.centre + 1e6 * width
-        if self._tail(highest) > level:
+        if self.share * self._tail(highest) > level:
             return math.inf
-        value = float(brentq(lambda x: self._tail(x) - level, self.centre, highest, xtol=1e-12))
-        return math.exp(value) if self.scale == "log" else value
+        value = float(
+            brentq(lambda x: self.share * self._tail(x) - level, self.centre, highest, xtol=1e-12)
+        )
+        return FROM_SCALE[self.scale](value)
 
     def _tail(self, value: float) -> float:
         """The p-value of a value on the distribution's own scale."""

@@ -29,13 +29,18 @@ def test_uniform_on_normal_statistics():
     assert kstest(found, "uniform").pvalue > 0.01
 
 
-@pytest.mark.parametrize("family", ["normal", "lognormal", "gamma", "exponential", "gumbel", "t5"])
+@pytest.mark.parametrize(
+    "family",
+    ["normal", "lognormal", "gamma", "chi-squared", "cut off", "exponential", "gumbel", "t5"],
+)
 def test_level_holds_in_the_tail(family):
     generator = np.random.default_rng(1)
     draws = {
         "normal": lambda n: generator.normal(size=n),
         "lognormal": lambda n: generator.lognormal(0, 0.8, n),
         "gamma": lambda n: generator.gamma(2, size=n),
+        "chi-squared": lambda n: generator.chisquare(1, n),
+        "cut off": lambda n: np.maximum(generator.gamma(2, size=n) - 0.8, 0),
         "exponential": lambda n: generator.exponential(size=n),
         "gumbel": lambda n: generator.gumbel(size=n),
         "t5": lambda n: generator.standard_t(5, n),
@@ -61,6 +66,25 @@ def test_lognormal_statistics_are_taken_on_the_log_scale():
     assert null.p_value(math.exp(2)) == pytest.approx(
         Null.fit([[math.log(value)] for value in values]).p_value(2.0)
     )
+
+
+def test_squares_are_taken_on_the_scale_of_the_square_root():
+    roots = norm.ppf(np.linspace(0.03, 0.97, 21)) + 3
+    null = Null.fit([[value] for value in roots**2])
+    assert null.scale == "square root"
+    assert null.p_value(-1.0) == 1.0
+    assert null.p_value(36.0) == pytest.approx(Null.fit([[r] for r in roots]).p_value(6.0))
+
+
+def test_models_at_the_floor_count_as_a_share():
+    above = (norm.ppf(np.linspace(0.03, 0.97, 21)) + 3) ** 2
+    null = Null.fit([[0.0]] * 9 + [[value] for value in above])
+    alone = Null.fit([[value] for value in above])
+    assert null.p_value(0.0) == 1.0
+    assert null.p_value(36.0) == pytest.approx(22 / 31 * alone.p_value(36.0))
+    assert null.p_value(null.threshold(0.01)) == pytest.approx(0.01, rel=1e-3)
+    # A statistic that falls below zero is not cut off there.
+    assert Null.fit([[0.0]] * 9 + [[-1.0]] + [[value] for value in above]).share == 1
 
 
 def test_skewed_sample_gets_the_heavier_tail():
