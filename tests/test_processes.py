@@ -52,6 +52,9 @@ from ngf_hub.evidence.base import Case
 from ngf_hub.evidence.collecting import make_kinds
 from ngf_hub.methods.cure.sharing import collect_shared, owners_of
 from ngf_hub.methods.cure.suspicion import recover_each
+from ngf_hub.recovery.patch import PatchSpace
+from ngf_hub.recovery.pool import make_pools
+from ngf_hub.recovery.search import Setting, Stage, search
 from ngf_hub.unchanged import State
 from tests.recovery.networks import CLASSES, TARGET, CornerDoor, classifier, images
 
@@ -83,6 +86,13 @@ for name, kinds, size in (("batches", ["patch"], 8), ("kinds", ["additive", "war
 case = Case(model, PixelSet(images()), accelerator, seed=1, batch_size=128)
 for kind, entries in recover_each(case, ["warp", "additive"], TARGET).items():
     keep(f"each/{kind}", [entry.trigger for entry in entries])
+# The first stage as many classes are screened; its passes hold four of the five.
+pool, _ = make_pools(model.requires_grad_(False), PixelSet(images()), batch_size=8, seed=0)
+setting = Setting(model, pool, accelerator, 4, torch.Generator().manual_seed(0))
+stages = [Stage(6, 1, 3, paired=True), Stage(6, 2, 2)]
+screened = search(PatchSpace, setting, torch.arange(CLASSES), stages)
+tensors["screened/opacity"], tensors["screened/pattern"], _ = screened.state
+figures["screened"] = screened.targets.tolist()
 
 rank = accelerator.process_index
 figures["exchanged"] = [text.decode() for text in exchanged(b"x" * rank, accelerator)]
@@ -127,6 +137,7 @@ def test_searches_that_are_shared_find_the_same_to_the_last_digit(tmp_path):
         assert tensors.keys() == alone.keys()
         assert all(torch.equal(tensors[key], value) for key, value in alone.items())
     for figures in two:
+        assert figures["screened"] == one["screened"]
         for name in ("batches", "kinds"):
             assert figures[name]["findings"] == one[name]["findings"]
             assert figures[name]["recovered"] == one[name]["recovered"]
