@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import kstest, norm
 from scipy.stats import t as student
 
-from ngf_hub.evidence.null import FEWEST_MODELS, Null
+from ngf_hub.evidence.null import FEWEST_MODELS, TO_SCALE, TOLD_APART, Null
 
 
 def p_values_of_new_models(draw, models=15, rounds=400):
@@ -73,7 +73,20 @@ def test_squares_are_taken_on_the_scale_of_the_square_root():
     null = Null.fit([[value] for value in roots**2])
     assert null.scale == "square root"
     assert null.p_value(-1.0) == 1.0
-    assert null.p_value(36.0) == pytest.approx(Null.fit([[r] for r in roots]).p_value(6.0))
+    standard = (6 - roots.mean()) / (roots.std(ddof=1) * math.sqrt(1 + 1 / 21))
+    assert null.p_value(36.0) == pytest.approx(student.sf(standard, 20))
+
+
+def test_of_scales_that_are_about_as_good_the_one_with_the_heavier_tail_is_taken():
+    values = np.random.default_rng(0).gamma(8, size=12)  # between a square and an exponential
+    null = Null.fit([[value] for value in values])
+    fits = {
+        scale: Null._on_scale(scale, [[to(value)] for value in values])
+        for scale, to in TO_SCALE.items()
+    }
+    assert fits["log"].normality >= TOLD_APART * max(fit.normality for fit in fits.values())
+    assert null.scale == "log"
+    assert all(null.p_value(25.0) >= fit.p_value(25.0) for fit in fits.values())
 
 
 def test_models_at_the_floor_count_as_a_share():
