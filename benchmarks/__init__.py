@@ -13,6 +13,7 @@
   scripts).
 - ``transfer``: true ASR once a model has unlearned the triggers that the scan recovered.
 - ``recovery_speed``: all classes together against one after another; a whole scan; 1,000 classes.
+- ``screening``: whether the screening of many classes keeps the backdoored one.
 - ``attack_table``: how strong each attack becomes, beside the same recipe without poison;
   ``attack_plan``: networks, datasets and settings (not a script).
 - ``cure_thirdparty``: ``auto`` on models that others trained, over seeds.

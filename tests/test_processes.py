@@ -173,7 +173,8 @@ def test_two_processes_are_as_one(tmp_path):
             reports[1]["method"]["change"], rel=1e-3
         )
         for one, two in zip(*(report["method"]["loss"] for report in reports), strict=True):
-            assert one == pytest.approx(two, rel=1e-3)
+            # Divergences from the teacher, which rounding alone keeps from 0.
+            assert one == pytest.approx(two, rel=1e-3, abs=1e-6)
         if name == "auto":
             assert reports[0]["method"]["layers"] == reports[1]["method"]["layers"]
             cures = [report["cure"] for report in reports]
