@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.attack_plan import SETTINGS, is_clean, source
+from benchmarks.attack_plan import SETTINGS, clean_seed, is_clean, source
 from benchmarks.attack_table import RESULT, Row
 from benchmarks.zoo import load_zoo_model, zoo_folders, zoo_images
 from ngf_hub import Classifier, load_model
@@ -87,7 +87,7 @@ def read(folder: Path) -> KnownModel:
         None if clean else row.attack,
         row.setting,
         data,
-        0,
+        clean_seed(row.attack) if clean else 0,
     )
 
 

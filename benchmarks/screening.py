@@ -21,16 +21,14 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.thirdparty import shared_folder
-from benchmarks.zoo import load_zoo_model, zoo_images
-from ngf_hub import Classifier, load_model
-from ngf_hub.data import PixelSet, load_images
+from benchmarks.known_models import read
+from ngf_hub import Classifier
+from ngf_hub.data import PixelSet
 from ngf_hub.devices import make_accelerator
 from ngf_hub.evidence.base import KINDS
 from ngf_hub.evidence.recovered import TriggerRecovery, screening
 from ngf_hub.recovery.pool import make_pools
 from ngf_hub.recovery.search import Setting, Stage, search
-from ngf_hub.triggers import Trigger, load_folder
 
 CLASSES = 43
 IMAGES = 300
@@ -61,29 +59,6 @@ def setting_of(classifier: Classifier, images: PixelSet, seed: int) -> Setting:
     return Setting(classifier, pool, make_accelerator("cpu"), 128, generator)
 
 
-def loaded(zoo: Path | None, attacks: Path | None, name: str) -> tuple[Classifier, Trigger] | None:
-    """A model and its true trigger, if it is there."""
-    folder = zoo if name in ZOO else attacks
-    if folder is None or not (folder / name).is_dir():
-        return None
-    if name in ZOO:
-        classifier, trigger, _ = load_zoo_model(folder / name)
-        assert trigger is not None
-        return classifier, trigger
-    return load_model(str(folder / name)), load_folder(folder / name / "trigger")
-
-
-def images_for(classifier: Classifier, name: str, seed: int) -> PixelSet:
-    """Test images of GTSRB, without labels."""
-    if name in ZOO:
-        return PixelSet(zoo_images("gtsrb", "test", IMAGES, seed).pixels)
-    folder = str(shared_folder() / "data" / "gtsrb")
-    _, judge = load_images(folder, samples=0, judge_samples=IMAGES, seed=seed).pixels_for(
-        classifier
-    )
-    return PixelSet(judge.pixels)
-
-
 def main() -> None:
     """Print the table."""
     import ngf_hub.evidence.kinds  # noqa: F401  # registers them
@@ -105,16 +80,17 @@ def main() -> None:
     print("\n| " + " | ".join(["model", "kind", *ways]) + " |")
     print("| --- " * (2 + len(ways)) + "|", flush=True)
     for name, kind in {**ZOO, **ATTACKS}.items():
-        if (model := loaded(arguments.zoo, arguments.attacks, name)) is None:
+        parent = arguments.zoo if name in ZOO else arguments.attacks
+        if parent is None or not (parent / name).is_dir():
             continue
-        classifier, trigger = model
-        assert trigger.target is not None
+        known = read(parent / name)
+        assert known.target is not None
         ranks: list[list[str]] = [[] for _ in ways]
         for seed in range(arguments.seeds):
-            images = images_for(classifier, name, seed)
+            images = known.images(IMAGES, seed)
             for each, stages in zip(ranks, ways.values(), strict=True):
-                setting = setting_of(classifier, images, seed)
-                each.append(rank(setting, kind, stages, trigger.target))
+                setting = setting_of(known.classifier, images, seed)
+                each.append(rank(setting, kind, stages, known.target))
         cells = [name, kind, *(", ".join(each) for each in ranks)]
         print("| " + " | ".join(cells) + " |", flush=True)
 

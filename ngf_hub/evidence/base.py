@@ -30,6 +30,7 @@ class Case:
         seed: Everything random follows from it.
         batch_size: Images a forward pass.
         track: Shows progress.
+        timed: What :mod:`ngf_hub.evidence.timing` has measured of it: kinds ask alike.
     """
 
     classifier: Classifier
@@ -38,6 +39,9 @@ class Case:
     seed: int = 0
     batch_size: int = 64
     track: Track = silent
+    timed: dict[tuple[int, bool], float] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
 
 @dataclass

@@ -10,7 +10,6 @@ are found without data.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from ngf_hub.evidence.margin_search import (
     maximum_margins,
     sparse_gains,
 )
+from ngf_hub.evidence.timing import fastest
 from ngf_hub.scan_report import Finding
 
 if TYPE_CHECKING:
@@ -139,12 +139,8 @@ class Margin(Evidence):
         if images == 0:
             return 0.0
         size = min(images, case.batch_size)
-        durations = []
-        for _ in range(2):  # the first pass warms up
-            start = time.perf_counter()
-            maximum_margins(case, torch.zeros(1, dtype=torch.int64), Ascent(size, steps=1))
-            durations.append(time.perf_counter() - start)
-        return durations[-1] * images / size
+        classes, step = torch.zeros(1, dtype=torch.int64), Ascent(size, steps=1)
+        return fastest(lambda: maximum_margins(case, classes, step)) * images / size
 
 
 def _search(case: Case, classes: Tensor, search: Ascent | SparseAscent) -> Tensor:

@@ -88,13 +88,12 @@ class Null:
 
     @classmethod
     def _closest_to_normal(cls, values: Sequence[Sequence[float]]) -> Null:
-        smallest = min(value for seeds in values for value in seeds)
-        usable = {"identity": True, "square root": smallest >= 0, "log": smallest > 0}
-        fits = [
-            cls._on_scale(scale, [[TO_SCALE[scale](value) for value in seeds] for seeds in values])
-            for scale, possible in usable.items()
-            if possible
-        ]
+        fits = []
+        for scale, convert in TO_SCALE.items():
+            try:
+                fits.append(cls._on_scale(scale, [list(map(convert, seeds)) for seeds in values]))
+            except ValueError:  # a value below all that has a root or a logarithm
+                continue
         # So few models hardly tell scales apart whose test is about as good; of these the
         # one with the heaviest upper tail, the lowest on the ladder, is the safe one.
         best = max(fit.normality for fit in fits)
@@ -135,11 +134,11 @@ class Null:
         """
         if self.share < 1 and statistic <= FLOOR:
             return 1.0
-        if (self.scale == "square root" and statistic < 0) or (
-            self.scale == "log" and statistic <= 0
-        ):
+        try:
+            value = TO_SCALE[self.scale](statistic)
+        except ValueError:  # below all that has a root or a logarithm
             return 1.0
-        return self.share * self._tail(TO_SCALE[self.scale](statistic))
+        return self.share * self._tail(value)
 
     def threshold(self, level: float) -> float:
         """The statistic from which on the p-value is at most ``level``.

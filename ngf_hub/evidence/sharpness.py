@@ -8,7 +8,6 @@ another architecture: the evidence is weak, and never decides.
 from __future__ import annotations
 
 import math
-import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ngf_hub.errors import ModelError
 from ngf_hub.evidence.base import Case, Collected, Evidence, register
+from ngf_hub.evidence.timing import fastest
 from ngf_hub.scan_report import Finding
 
 if TYPE_CHECKING:
@@ -214,14 +214,11 @@ class Sharpness(Evidence):
         if case.images is None:
             return None
         count = min(IMAGES, len(case.images), case.batch_size)
-        durations = []
-        for _ in range(2):  # the first pass warms up
-            start = time.perf_counter()
-            with torch.no_grad():
-                # Reading a number waits for the device.
-                case.classifier(case.classifier.example_pixels(count)).sum().item()
-            durations.append(time.perf_counter() - start)
-        return durations[-1] * cost(case.classifier) / count
+        pixels = case.classifier.example_pixels(count)
+        with torch.no_grad():
+            # Reading a number waits for the device.
+            seconds = fastest(lambda: case.classifier(pixels).sum().item())
+        return seconds * cost(case.classifier) / count
 
 
 def _head_as_network(

@@ -99,7 +99,8 @@ class Unlearning(Method):
             beside=natural.bytes,
         )
         # Without the teacher's own entropy, so that they are divergences and fall to 0.
-        outcome.losses = [loss - objective.entropy() for loss in outcome.losses]
+        least = objective.entropy()
+        outcome.losses = [loss - least for loss in outcome.losses]
         clean, after = objective.agreement()
         outcome.diagnostics = {
             "fisher": "K-FAC",
