@@ -19,6 +19,8 @@
 - ``cure_thirdparty``: ``auto`` on models that others trained, over seeds.
 - ``foreign_triggers``: what a trigger does to models that never saw it.
 - ``step_rules``: the same objective by SGD, Adam and K-FAC.
+- ``layer_choice``: the layers that ``auto`` takes against all others, by trying;
+  ``forgetting``: the examples of both (not a script).
 - ``scan_thirdparty``: the scan on models that others trained.
 - ``fleet``: many models on a Ray cluster while a worker and the driver are killed.
 - ``faults``: the Hub fails, or the process is killed, by seeded plans: what is left.

@@ -48,14 +48,15 @@ class KnownModel:
         """The attack's target class; ``None`` if it has none, or there is no attack."""
         return None if self.trigger is None else self.trigger.target
 
-    def images(self, n: int, seed: int) -> PixelSet:
-        """Test images without labels, in the model's preprocessing."""
+    def images(self, n: int, seed: int, *, labelled: bool = False) -> PixelSet:
+        """Test images in the model's preprocessing, without labels unless asked for."""
         if is_of_the_table(self.folder):
             drawn = load_images(source(self.data), samples=0, judge_samples=n, seed=seed)
             images = drawn.pixels_for(self.classifier)[1]
         else:
             images = zoo_images(self.data, "test", n, seed=seed + self.seed)
-        images.labels = None
+        if not labelled:
+            images.labels = None
         return images
 
 

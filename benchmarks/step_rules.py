@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,27 +23,18 @@ from typing import Any
 
 import torch
 
-from benchmarks.cure_thirdparty import IMAGES, JUDGES
-from benchmarks.thirdparty import clean_images, load_entry
-from benchmarks.zoo import load_zoo_model, zoo_images
-from ngf_hub import Classifier, Trigger
-from ngf_hub.data import PixelSet
-from ngf_hub.devices import make_accelerator
-from ngf_hub.evaluation import default_batch_size, measure
-from ngf_hub.evidence.base import Case
+from benchmarks.forgetting import KIND, Example, cost, of_folder, third_party
 from ngf_hub.methods import Task
-from ngf_hub.methods.cure.layers import promising, rank_layers
-from ngf_hub.methods.cure.suspicion import recover_for
+from ngf_hub.methods.cure.layers import promising
 from ngf_hub.methods.loop import Gradients, descend, run, tuned_parameters
 from ngf_hub.methods.natural_steps import NaturalSteps
 from ngf_hub.methods.objective import Batch
+from ngf_hub.methods.softening import softened
 from ngf_hub.methods.teacher import TeacherObjective
 from ngf_hub.methods.unlearn import Unlearning
 from ngf_hub.methods.variations import Variations
-from ngf_hub.unchanged import State
 
 STEPS = (10, 20, 40)
-KIND = {"vgg-badnets": "patch", "vgg-l2inv": "additive", "wrn-grid": "patch"}
 CHOOSE_ON = (
     ("judge-patch-00-cifar10-wrn", "patch"),
     ("judge-patch-10-cifar10-wrn", "patch"),
@@ -56,7 +46,7 @@ CHOOSE_ON = (
 CLIP = 1.0
 MOMENTUM = 0.9
 UNLEARNING = Unlearning()
-"""Batch size, ratio of clean images and the like are the product's."""
+"""Batch size, ratio of clean images, temperature and the like are the product's."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +69,7 @@ class Rule:
 
 
 CANDIDATES = (
-    *(Rule("SGD", rate) for rate in (0.03, 0.1, 0.3)),
+    *(Rule("SGD", rate) for rate in (0.1, 0.3, 1.0, 3.0)),
     *(Rule("Adam", rate) for rate in (1e-3, 3e-3, 1e-2)),
     *(Rule("K-FAC", rate, damping) for rate in (0.1, 0.2) for damping in (0.03, 0.003)),
 )
@@ -92,64 +82,22 @@ RULES = (
 """Those that ``--choose`` found best, and K-FAC as the product uses it."""
 
 
-@dataclass
-class Example:
-    """A backdoored model with what it is cured with and judged by."""
+def unlearn(example: Example, rule: Rule, steps: int) -> dict[str, Any]:
+    """Judge the model after so many steps by a rule; it is untouched again afterwards."""
 
-    name: str
-    classifier: Classifier
-    true: Trigger
-    tune: PixelSet
-    judge: PixelSet
-    recovered: list[Trigger]
-    seed: int
+    def forget(task: Task) -> None:
+        with softened(task.classifier, UNLEARNING.temperature):
+            objective = TeacherObjective(
+                task, Variations(example.recovered), clean_ratio=UNLEARNING.clean_ratio
+            )
+            change = _natural(task, rule, steps) if rule.damping else _plain(task, rule, steps)
+            run(task, objective, steps, UNLEARNING.batch_size, change, "")
 
-    def __post_init__(self) -> None:
-        self.original = State(self.classifier)
-        candidates = self.task(self.classifier.layers)
-        names = promising(rank_layers(candidates, self.recovered))
-        self.layers = [layer for layer in self.classifier.layers if layer.name in names]
-        self.before = self.judged()
-
-    def task(self, layers: Sequence[Any]) -> Task:
-        """What a method is given."""
-        size = default_batch_size(self.classifier)
-        return Task(self.classifier, list(layers), self.tune, make_accelerator(), self.seed, size)
-
-    def judged(self) -> dict[str, float]:
-        """ACC, ASR of the true trigger and RA, in per cent."""
-        measured = measure(
-            self.classifier, self.judge, accelerator=make_accelerator(), trigger=self.true
-        )
-        rates = (measured.accuracy, measured.attack_success, measured.recovered_accuracy)
-        return {
-            name: 100 * (rate.value or 0.0)
-            for name, rate in zip(("acc", "asr", "ra"), rates, strict=True)
-            if rate is not None
-        }
-
-    def unlearn(self, rule: Rule, steps: int) -> dict[str, Any]:
-        """Judge the model after so many steps by a rule; it is untouched again afterwards."""
-        task = self.task(self.layers)
-        start = time.perf_counter()
-        objective = TeacherObjective(
-            task, Variations(self.recovered), clean_ratio=UNLEARNING.clean_ratio
-        )
-        change = _natural(task, rule, steps) if rule.damping else _plain(task, rule, steps)
-        run(task, objective, steps, UNLEARNING.batch_size, change, "")
-        seconds = time.perf_counter() - start
-        after = self.judged()
-        self.original.restore()
-        return {
-            "model": self.name,
-            "seed": self.seed,
-            "layers": [layer.name for layer in self.layers],
-            "rule": str(rule),
-            "steps": steps,
-            "seconds": round(seconds, 2),
-            "before": self.before,
-            **after,
-        }
+    return {
+        **example.judged_after(forget, promising(example.ranked)),
+        "rule": str(rule),
+        "steps": steps,
+    }
 
 
 Change = Callable[[Batch, Gradients], float]
@@ -193,48 +141,13 @@ def _plain(task: Task, rule: Rule, steps: int) -> Change:
     return change
 
 
-def recovered(
-    classifier: Classifier, images: PixelSet, kind: str, target: int, seed: int
-) -> list[Trigger]:
-    """What a search for one class finds."""
-    case = Case(classifier, images, make_accelerator(), seed, default_batch_size(classifier))
-    return [entry.trigger for entry in recover_for(case, kind, target)]
-
-
-def third_party(name: str, seed: int) -> Example:
-    """A model that judges."""
-    classifier, true = load_entry(name)
-    assert true is not None
-    assert true.target is not None
-    clean = clean_images(classifier, seed, IMAGES, JUDGES)
-    found = recovered(classifier, clean.tune, KIND[name], true.target, seed)
-    return Example(name, classifier, true, clean.tune, clean.judge, found, seed)
-
-
-def of_zoo(folder: Path, kind: str) -> Example:
-    """A model that settings are chosen on."""
-    classifier, true, meta = load_zoo_model(folder)
-    assert true is not None
-    assert true.target is not None
-    images = zoo_images(meta["data"], "test", IMAGES + JUDGES, seed=meta["seed"])
-    tune = PixelSet(images.select(range(IMAGES)).pixels)
-    judge = images.select(range(IMAGES, len(images)))
-    found = recovered(classifier, tune, kind, true.target, 0)
-    return Example(folder.name, classifier, true, tune, judge, found, 0)
-
-
-def cost(row: dict[str, Any]) -> float:
-    """What settings are chosen by: points of ASR that are left and of ACC that are lost."""
-    return float(row["asr"] + max(0.0, row["before"]["acc"] - row["acc"]))
-
-
 def choose(zoo: Path, steps: int = 40) -> None:
     """Print how every candidate does on the models to choose on."""
     sums: dict[str, list[dict[str, Any]]] = {}
     for name, kind in CHOOSE_ON:
-        example = of_zoo(zoo / name, kind)
+        example = of_folder(zoo / name, kind)
         for rule in CANDIDATES:
-            sums.setdefault(str(rule), []).append(example.unlearn(rule, steps))
+            sums.setdefault(str(rule), []).append(unlearn(example, rule, steps))
     print(f"| rule, {steps} steps | ASR left + ACC lost | ASR after | ACC lost | by model |")
     print("| --- | --- | --- | --- | --- |")
     for rule, rows in sums.items():
@@ -322,7 +235,7 @@ def main() -> None:
             if any((row["model"], row["seed"]) == (model, seed) for row in rows):
                 continue
             example = third_party(model, seed)
-            rows += [example.unlearn(rule, steps) for rule in RULES for steps in STEPS]
+            rows += [unlearn(example, rule, steps) for rule in RULES for steps in STEPS]
             if arguments.json:
                 arguments.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     table(rows)
