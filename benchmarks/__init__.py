@@ -1,4 +1,4 @@
-"""Scripts whose printed tables the README quotes.
+"""Scripts whose printed tables ``README.md`` here and at the top quote.
 
 - ``thirdparty``: backdoored models that others trained, and a clean control (not a script).
 - ``ngf_thirdparty``: what NGF alone does to them.
