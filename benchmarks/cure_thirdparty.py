@@ -29,14 +29,14 @@ from ngf_hub.report import Measurement, Rate
 IMAGES, JUDGES = 500, 2000
 
 
-def run(model: str, seed: int, samples: int) -> dict[str, Any]:
+def run(model: str, seed: int, samples: int, precision: str) -> dict[str, Any]:
     """All figures of one model and seed, as JSON values."""
     classifier, true = load_entry(model)
     start = time.perf_counter()
     report = purify_classifier(
         classifier,
         clean_images(classifier, seed, samples, JUDGES),
-        accelerator=make_accelerator(),
+        accelerator=make_accelerator(mixed_precision=precision),
         trigger=true,
         seed=seed,
     ).report
@@ -49,6 +49,7 @@ def run(model: str, seed: int, samples: int) -> dict[str, Any]:
         "model": model,
         "seed": seed,
         "samples": samples,
+        "precision": precision,
         "true_target": true.target if true else None,
         "state": cure.state,
         "why": cure.why,
@@ -66,6 +67,11 @@ def run(model: str, seed: int, samples: int) -> dict[str, Any]:
         },
         "threads": torch.get_num_threads(),
     }
+
+
+def _setting(row: dict[str, Any]) -> tuple[int, str]:
+    """The images and precision of a kept run."""
+    return row["samples"], row["precision"]
 
 
 def _figures(measured: Measurement) -> dict[str, Any]:
@@ -118,20 +124,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--samples", type=int, default=IMAGES)
+    parser.add_argument("--precision", choices=["no", "bf16"], default="no")
     parser.add_argument("--models", nargs="+", choices=list(ENTRIES), default=list(ENTRIES))
     parser.add_argument("--json", type=Path, help="keep all figures here, and go on from there")
     arguments = parser.parse_args()
     kept: list[dict[str, Any]] = []
     if arguments.json and arguments.json.is_file():
         kept = json.loads(arguments.json.read_text(encoding="utf-8"))
+    setting = arguments.samples, arguments.precision
     for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
         for model in arguments.models:
-            if any(
-                (r["model"], r["seed"], r["samples"]) == (model, seed, arguments.samples)
-                for r in kept
-            ):
+            if any((r["model"], r["seed"], *_setting(r)) == (model, seed, *setting) for r in kept):
                 continue
-            kept.append(run(model, seed, arguments.samples))
+            kept.append(run(model, seed, *setting))
             if arguments.json:
                 arguments.json.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     print(
@@ -140,7 +145,7 @@ def main() -> None:
     )
     print(f"|{' --- |' * 9}", flush=True)
     for model in arguments.models:
-        rows = [r for r in kept if r["model"] == model and r["samples"] == arguments.samples]
+        rows = [r for r in kept if (r["model"], *_setting(r)) == (model, *setting)]
         print(row(rows), flush=True)
 
 

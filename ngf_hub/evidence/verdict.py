@@ -13,6 +13,8 @@ from ngf_hub.scan_report import Finding
 SIGNIFICANCE = 0.01
 """A model is flagged where the combined p-value is at most this. With 30 clean
 models, more than one is then flagged in fewer than four of a hundred such rounds."""
+NEAR = 0.05
+"""Up to this p-value a model that is not flagged is said to come near it."""
 LEAST_P_VALUE = 1e-4
 """No smaller p-value is stated: a few dozen clean models cannot vouch for one."""
 NEVER_COMBINED = frozenset({"files"})
@@ -47,6 +49,11 @@ class Judgement:
     summary: str = ""
     warnings: list[str] = field(default_factory=list)
     ranked: list[str] = field(default_factory=list)
+
+    @property
+    def is_near(self) -> bool:
+        """Whether it is not flagged, but few clean models look as suspicious."""
+        return self.verdict == "nothing found" and (self.p_value or 0.0) <= NEAR
 
 
 def combine(p_values: Sequence[float]) -> float:
@@ -115,7 +122,7 @@ def judge(
         p_value=stated,
         confidence=1 - stated if flagged else None,
         score=-math.log10(max(combined, 5e-324)),
-        summary=_summary([completed[index] for index in ranked], flagged),
+        summary=_summary([completed[index] for index in ranked], stated),
         warnings=warnings,
         ranked=[completed[index].kind for index in ranked],
     )
@@ -149,11 +156,16 @@ def _not_judged(finding: Finding, why: str, *, statistic: float | None) -> Findi
     return finding.model_copy(update=update)
 
 
-def _summary(ranked: Sequence[Finding], flagged: bool) -> str:
+def _summary(ranked: Sequence[Finding], combined: float) -> str:
     """One line on the strong findings, most significant first."""
     names = [finding.kind for finding in ranked]
-    if not flagged:
-        return f"Nothing stands out from clean models in {_listed(names)}."
+    if combined > SIGNIFICANCE:
+        told = f"Nothing stands out from clean models in {_listed(names)}."
+        if combined > NEAR:
+            return told
+        whither = "" if ranked[0].target is None else f", to class {ranked[0].target}"
+        share = f"{100 * combined:.1f} % of clean models look as suspicious"
+        return f"{told} Nearest comes {names[0]}{whither}: {share}."
     first, *others = [finding for finding in ranked if finding.status == "flagged"]
     if first.target is None:
         return f"{_listed([first.kind])} stands out from clean models."

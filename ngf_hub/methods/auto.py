@@ -97,7 +97,10 @@ class _Run:
         suspicion = suspect(self._case(0), strong_kinds())
         suspected = suspicion.verdict(self.task.classifier.class_names)
         if not (suspicion.is_backdoored or self.options.force or self.task.triggers):
-            cure = Cure(state="nothing found", why=suspected.summary, suspected=suspected)
+            why = suspected.summary
+            if suspicion.judgement.is_near and suspicion.found:
+                why += " The option force forgets it all the same."
+            cure = Cure(state="nothing found", why=why, suspected=suspected)
             return Outcome([], 0, layers=[], cure=cure)
         cure = Cure(state="not established", suspected=suspected)
         if not (suspicion.found or self.task.triggers):

@@ -7,7 +7,7 @@ import pytest
 
 from ngf_hub.errors import ReportError
 from ngf_hub.evidence.calibration import Calibration, CleanModel
-from ngf_hub.evidence.verdict import LEAST_P_VALUE, SIGNIFICANCE, combine, judge
+from ngf_hub.evidence.verdict import LEAST_P_VALUE, NEAR, SIGNIFICANCE, combine, judge
 from ngf_hub.scan_report import Finding
 
 KINDS = ("patch", "margin")
@@ -63,6 +63,22 @@ def test_ordinary_statistics_are_cleared():
     assert judgement.confidence is None
     assert judgement.p_value > 0.3
     assert {part.status for part in judgement.findings} == {"clear"}
+
+
+def test_what_comes_near_is_said():
+    near = judge([finding("patch", 2.2, 3), finding("margin", 0.0, 5)], simulated())
+    assert SIGNIFICANCE < near.p_value <= NEAR
+    assert near.verdict == "nothing found"
+    assert near.is_near
+    assert near.target is None
+    share = f"{100 * near.p_value:.1f} %"
+    assert near.summary.endswith(
+        f"in patch and margin. Nearest comes patch, to class 3: {share} of clean models look as "
+        "suspicious."
+    )
+    far = judge([finding("patch", 1.0, 3), finding("margin", 0.0, 5)], simulated())
+    assert not far.is_near
+    assert "Nearest" not in far.summary
 
 
 def test_weak_findings_are_judged_but_do_not_decide():

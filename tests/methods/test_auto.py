@@ -11,9 +11,14 @@ from ngf_hub.cure_report import RankedLayer
 from ngf_hub.data import PixelSet, load_images
 from ngf_hub.demo import train_badnets, untrained_classifier
 from ngf_hub.errors import DataError, MethodError
+from ngf_hub.evidence.base import Recovered
+from ngf_hub.evidence.verdict import Judgement
 from ngf_hub.methods.auto import GIVEN, plans
 from ngf_hub.methods.base import make_method
 from ngf_hub.methods.cure.layers import promising
+from ngf_hub.methods.cure.suspicion import Suspicion
+from ngf_hub.report import Rate
+from ngf_hub.triggers import make_trigger
 from ngf_hub.triggers.folders import load_triggers
 
 DIGITS = [str(digit) for digit in range(10)]
@@ -137,6 +142,23 @@ def test_the_first_plan_is_the_most_promising():
         (everything, ["patch", "additive"]),
     ]
     assert plans(ranked({"a": 1.0}), [GIVEN]) == [(["a"], [GIVEN])]
+
+
+@pytest.mark.parametrize(
+    ("p_value", "why"),
+    [(0.03, "Near. The option force forgets it all the same."), (0.3, "Near.")],
+)
+def test_how_to_go_on_is_said_where_a_clean_model_is_unlikely(p_value, why, monkeypatch):
+    judgement = Judgement([], "nothing found", p_value=p_value, summary="Near.")
+    door = Recovered(make_trigger("badnets", target=3), size=1.0, success=Rate(count=9, n=9))
+    suspicion = Suspicion(judgement, 3, {"patch": [door]})
+    monkeypatch.setattr("ngf_hub.methods.auto.suspect", lambda *_: suspicion)
+    classifier = untrained_classifier(DIGITS, seed=0)
+    clean = load_images("digits", samples=100, judge_samples=10, seed=0)
+    tune, judge = clean.pixels_for(classifier)
+    result = purify(classifier, tune, judge=judge.pixels, device="cpu")
+    assert result.report.cure.why == why
+    assert result.report.method.steps == 0
 
 
 def test_options_out_of_range_are_refused():
