@@ -69,7 +69,7 @@ class Rule:
 
 
 CANDIDATES = (
-    *(Rule("SGD", rate) for rate in (0.1, 0.3, 1.0, 3.0)),
+    *(Rule("SGD", rate) for rate in (0.03, 0.1, 0.3, 1.0)),
     *(Rule("Adam", rate) for rate in (1e-3, 3e-3, 1e-2)),
     *(Rule("K-FAC", rate, damping) for rate in (0.1, 0.2) for damping in (0.03, 0.003)),
 )
