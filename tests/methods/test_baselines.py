@@ -13,7 +13,7 @@ from ngf_hub.evaluation import measure
 from ngf_hub.methods import METHODS, make_method
 from tests.methods.networks import make_task, quarters, quick, residual, transformer
 
-TUNING = ["ft-sam", "nad", "fip", "i-bau"]
+TUNING = ["ft", "ft-sam", "nad", "fip", "i-bau"]
 BASELINES = [*TUNING, "fast-fip", "anp", "clp"]
 
 

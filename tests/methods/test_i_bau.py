@@ -85,7 +85,7 @@ def softmax_regression():
     torch.manual_seed(0)
     network = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIDE * SIDE, 4))
     task = make_task(load_model(network, size=SIDE))
-    make_method("ft", {"steps": 5}).tune(task)
+    make_method("ft", {"steps": 8, "batch_size": 64, "augment": 0}).tune(task)
     return task
 
 
