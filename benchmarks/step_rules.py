@@ -184,6 +184,23 @@ def table(rows: Sequence[dict[str, Any]]) -> None:
         print(f"| {model} | {rule} | {steps} | {' | '.join(cells)} |")
 
 
+def paired(rows: Sequence[dict[str, Any]]) -> None:
+    """Print how much more ACC one rule loses than another on the same models and seeds."""
+    last = max(row["steps"] for row in rows)
+    lost: dict[str, list[float]] = {}
+    for row in sorted(rows, key=lambda row: (row["model"], row["seed"])):
+        if row["steps"] == last:
+            lost.setdefault(row["rule"], []).append(row["before"]["acc"] - row["acc"])
+    print(
+        f"\n| after {last} steps | ACC lost more than by K-FAC, points | n |\n| --- | --- | --- |"
+    )
+    for rule, base in lost.items():
+        for other, points in lost.items():
+            if rule.startswith("K-FAC") and not other.startswith("K-FAC"):
+                more = interval([a - b for a, b in zip(points, base, strict=True)])
+                print(f"| {other} against {rule} | {more} | {len(base)} |")
+
+
 def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """ASR of the true trigger by steps: a panel a model, a line a rule, a band over the seeds."""
     from matplotlib.figure import Figure
@@ -239,6 +256,7 @@ def main() -> None:
             if arguments.json:
                 arguments.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     table(rows)
+    paired(rows)
     if arguments.figure:
         plot(rows, arguments.figure)
 
