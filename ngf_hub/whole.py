@@ -106,9 +106,12 @@ def written_whole(folder: Path) -> Iterator[Path]:
         raise NgfHubError(f"{folder} could not be written: {reason}.", RETRY) from error
     finally:
         if old.exists() and not folder.exists():
-            old.rename(folder)
+            # Another process may have put its own there since; it is the newer one.
+            with suppress(OSError):
+                old.rename(folder)
         shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
         for parent in new_parents:  # the deepest first; what holds a result stays
             with suppress(OSError):
                 parent.rmdir()

@@ -75,3 +75,30 @@ def test_why_it_was_not_written_is_one_line(tmp_path, number, copied):
     assert said in caught.value.message
     assert "[(" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("comes", [True, False], ids=["theirs", "nobody's"])
+def test_two_that_write_one_folder_at_once_leave_it_whole(tmp_path, monkeypatch, comes):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "file").write_text("before")
+    rename = Path.rename
+
+    def another_is_quicker(self, to):
+        """Each of our moves into the place fails, as if another process had just filled it."""
+        if Path(to) != folder:
+            return rename(self, to)
+        if ".old-" in self.name and comes:
+            folder.mkdir()
+            (folder / "file").write_text("theirs")
+        raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+
+    monkeypatch.setattr(Path, "rename", another_is_quicker)
+    with pytest.raises(NgfHubError, match="not empty"), written_whole(folder) as part:
+        (part / "file").write_text("ours")
+    monkeypatch.undo()
+    if not comes:  # what was moved away is never lost, and is back at the next try
+        assert not folder.exists()
+        check_place(folder)
+    assert (folder / "file").read_text() == ("theirs" if comes else "before")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 KEY_FILE = "key.json"
 VARIABLE = "NGF_HUB_CACHE"
-_TRIES = 3
+_TRIES = 10
 # What another process that keeps the same result at the same moment leads to.
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT)
 
