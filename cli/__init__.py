@@ -8,6 +8,7 @@
   ``publish``, ``reproduce``, ``card``, ``report``, ``demo``: the commands.
 - ``scan_options``, ``scan_view``, ``scan_fleet``: what a scan takes and shows in the terminal.
 - ``launching``: several processes for one command.
+- ``threads``: how those of one process wait for each other.
 
 What takes long to import is imported inside the commands, so that
 ``ngf-hub --help`` answers at once.

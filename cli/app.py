@@ -25,6 +25,7 @@ from ngf_hub.cli import (
     scan,
 )
 from ngf_hub.cli.console import fail, show_traceback
+from ngf_hub.cli.threads import wait_briefly
 from ngf_hub.errors import NgfHubError
 from ngf_hub.hub import explain
 from ngf_hub.patience import own_process
@@ -84,6 +85,7 @@ def options(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; errors become one line and exit code 2."""
     own_process()
+    wait_briefly()
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
