@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ngf_hub.adapters import Classifier
+from ngf_hub.tiles import avoid_broken_tiles
 from ngf_hub.triggers import Trigger
 from ngf_hub.triggers.warp import WarpTrigger, warped
 
@@ -143,6 +144,8 @@ def train(
     size = training.batch_size
     steps = max(1, round(training.epochs * len(labels) / size))
     classifier.to(memory_format=torch.channels_last)
+    if training.bfloat16:
+        avoid_broken_tiles()
     decayed = [p for p in classifier.parameters() if p.ndim > 1]
     others = [p for p in classifier.parameters() if p.ndim <= 1]
     groups: list[dict[str, Any]] = [

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from ngf_hub.errors import NgfHubError
+from ngf_hub.tiles import avoid_broken_tiles
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -63,6 +64,8 @@ def make_accelerator(device: str | None = None, mixed_precision: str = "no") -> 
         raise NgfHubError(f"Precision {mixed_precision!r} cannot be used here: {error}") from error
     if mixed_precision == "fp16" and accelerator.device.type == "cpu":
         raise NgfHubError("Precision 'fp16' cannot be used on the CPU.", "Use bf16 or no.")
+    if mixed_precision == "bf16" and accelerator.device.type == "cpu":
+        avoid_broken_tiles()
     return accelerator
 
 

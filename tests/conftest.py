@@ -14,4 +14,9 @@ os.environ.setdefault("NGF_HUB_RETRIES", "0")
 # Before PyTorch is imported: workers side by side that each take every core wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from ngf_hub.tiles import avoid_broken_tiles
+
+# Before PyTorch computes anything, after which it is too late to do without them.
+avoid_broken_tiles()
+
 pytest_plugins = ["tests.hub.fixtures"]
