@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from ngf_hub.errors import NgfHubError
-from ngf_hub.tiles import avoid_broken_tiles
+from ngf_hub.tiles import LIMIT, WITHOUT_TILES, avoid_broken_tiles
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -64,8 +64,12 @@ def make_accelerator(device: str | None = None, mixed_precision: str = "no") -> 
         raise NgfHubError(f"Precision {mixed_precision!r} cannot be used here: {error}") from error
     if mixed_precision == "fp16" and accelerator.device.type == "cpu":
         raise NgfHubError("Precision 'fp16' cannot be used on the CPU.", "Use bf16 or no.")
-    if mixed_precision == "bf16" and accelerator.device.type == "cpu":
-        avoid_broken_tiles()
+    if mixed_precision == "bf16" and accelerator.device.type == "cpu" and not avoid_broken_tiles():
+        raise NgfHubError(
+            "The processor names AMX and does not run it, as on some virtual machines; "
+            "bf16 would stop the program.",
+            f"Set {LIMIT}={WITHOUT_TILES} before Python starts, or leave the precision at 'no'.",
+        )
     return accelerator
 
 

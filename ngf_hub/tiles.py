@@ -14,31 +14,33 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from ngf_hub.errors import NgfHubError
-
 LIMIT = "ONEDNN_MAX_CPU_ISA"
 """oneDNN's setting for the newest instructions that it uses, read at its first use."""
 WITHOUT_TILES = "AVX512_CORE_FP16"
-_PATIENCE = 20
+_PATIENCE = 5
 """Seconds that the trial may take."""
 
 
-def avoid_broken_tiles() -> None:
-    """Have PyTorch do without tiles in bf16 if they stop the program; what the user set stays.
+@cache
+def avoid_broken_tiles() -> bool:
+    """Have PyTorch do without tiles if they stop the program; what the user set stays.
 
-    Raises:
-        NgfHubError: They do, and it is too late: PyTorch has computed something already.
+    To be called before anything is computed: oneDNN then settles on its instructions.
+
+    Returns:
+        Whether bf16 can be computed on the CPU: not if tiles stop the program, and it is too late.
     """
-    if LIMIT in os.environ or not _named() or not stops(_multiply):
-        return
+    if LIMIT in os.environ or not _named():
+        return True
+    import torch  # noqa: F401  (the trial has few seconds)
+
+    if not stops(_multiply):
+        return True
     os.environ[LIMIT] = WITHOUT_TILES
     if stops(_multiply):
         del os.environ[LIMIT]
-        raise NgfHubError(
-            "The processor names AMX and does not run it, as on some virtual machines; "
-            "bf16 would stop the program.",
-            f"Set {LIMIT}={WITHOUT_TILES} before Python starts, or leave the precision at 'no'.",
-        )
+        return False
+    return True
 
 
 def stops(trial: Callable[[], object]) -> bool:
@@ -46,14 +48,14 @@ def stops(trial: Callable[[], object]) -> bool:
 
     The child is forked, so that what oneDNN has settled in this process holds there too.
     """
+    import faulthandler
+    import resource
+
     child = os.fork()
     if child:
         _, status = os.waitpid(child, 0)
         return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGILL
     try:
-        import faulthandler
-        import resource
-
         faulthandler.disable()  # else it is shown as if this program had ended
         signal.signal(signal.SIGILL, signal.SIG_DFL)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -64,7 +66,6 @@ def stops(trial: Callable[[], object]) -> bool:
         os._exit(0)
 
 
-@cache
 def _named() -> bool:
     if sys.platform != "linux":
         return False

@@ -26,6 +26,7 @@ from ngf_hub.adapters.transformers import TransformersClassifier
 from ngf_hub.errors import HubError, ModelError, NgfHubError
 from ngf_hub.source import locate
 from ngf_hub.text import plain
+from ngf_hub.tiles import avoid_broken_tiles
 
 __all__ = [
     "FAMILIES",
@@ -87,6 +88,7 @@ def load_model(
     if isinstance(source, Classifier):
         return source
     options = LoadOptions(size, mean, std, class_names, trust_remote_code, channels, processor)
+    avoid_broken_tiles()  # later in this process bf16 may be asked for
     if isinstance(source, nn.Module):
         family = next(family for family in FAMILIES if family.claims_module(source))
         classifier = family.from_module(source, options)
