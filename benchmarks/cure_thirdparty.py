@@ -4,7 +4,8 @@
 
 For each model and seed, 500 CIFAR-10 test images without labels are all that
 ``auto`` sees; 2,000 others with labels judge. The true trigger is used for
-judging only. ``--json`` keeps every run, so that an interrupted benchmark goes on.
+judging only. ``--images`` gives ``auto`` images of another dataset, which the model was
+not made for. ``--json`` keeps every run, so that an interrupted benchmark goes on.
 
 Seeds 0 to 4 judge; settings were chosen on seeds from 5 on.
 """
@@ -21,21 +22,37 @@ from typing import Any
 
 import torch
 
-from benchmarks.thirdparty import ENTRIES, clean_images, load_entry
+from benchmarks.thirdparty import ENTRIES, clean_images, load_entry, shared_folder
+from ngf_hub.adapters import Classifier
+from ngf_hub.data import PixelSet
+from ngf_hub.data.convert import to_pixels
+from ngf_hub.data.unlabelled import load_unlabelled
 from ngf_hub.devices import make_accelerator
-from ngf_hub.pipeline import purify_classifier
+from ngf_hub.pipeline import Clean, purify_classifier
 from ngf_hub.report import Measurement, Rate
 
 IMAGES, JUDGES = 500, 2000
+OWN = "cifar10"
+"""What the models were made for."""
+OTHERS = ("tiny-imagenet-20", "imagenette", "gtsrb")
 
 
-def run(model: str, seed: int, samples: int, precision: str) -> dict[str, Any]:
+def images_of(data: str, classifier: Classifier, seed: int, samples: int) -> Clean:
+    """Unlabelled images of a dataset that tune, and labelled ones of CIFAR-10 that judge."""
+    if data == OWN:
+        return clean_images(classifier, seed, samples, JUDGES)
+    judge = clean_images(classifier, seed, 0, JUDGES).judge
+    found, info = load_unlabelled(str(shared_folder() / "data" / data), samples=samples, seed=seed)
+    return Clean(PixelSet(to_pixels(found, classifier.preprocessing).pixels), judge, info)
+
+
+def run(model: str, seed: int, samples: int, precision: str, data: str = OWN) -> dict[str, Any]:
     """All figures of one model and seed, as JSON values."""
     classifier, true = load_entry(model)
     start = time.perf_counter()
     report = purify_classifier(
         classifier,
-        clean_images(classifier, seed, samples, JUDGES),
+        images_of(data, classifier, seed, samples),
         accelerator=make_accelerator(mixed_precision=precision),
         trigger=true,
         seed=seed,
@@ -50,6 +67,7 @@ def run(model: str, seed: int, samples: int, precision: str) -> dict[str, Any]:
         "seed": seed,
         "samples": samples,
         "precision": precision,
+        "images": data,
         "true_target": true.target if true else None,
         "state": cure.state,
         "why": cure.why,
@@ -69,9 +87,9 @@ def run(model: str, seed: int, samples: int, precision: str) -> dict[str, Any]:
     }
 
 
-def _setting(row: dict[str, Any]) -> tuple[int, str]:
+def _setting(row: dict[str, Any]) -> tuple[int, str, str]:
     """The images and precision of a kept run."""
-    return row["samples"], row["precision"]
+    return row["samples"], row["precision"], row["images"]
 
 
 def _figures(measured: Measurement) -> dict[str, Any]:
@@ -125,13 +143,14 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--samples", type=int, default=IMAGES)
     parser.add_argument("--precision", choices=["no", "bf16"], default="no")
+    parser.add_argument("--images", choices=[OWN, *OTHERS], default=OWN, help="what auto sees")
     parser.add_argument("--models", nargs="+", choices=list(ENTRIES), default=list(ENTRIES))
     parser.add_argument("--json", type=Path, help="keep all figures here, and go on from there")
     arguments = parser.parse_args()
     kept: list[dict[str, Any]] = []
     if arguments.json and arguments.json.is_file():
         kept = json.loads(arguments.json.read_text(encoding="utf-8"))
-    setting = arguments.samples, arguments.precision
+    setting = arguments.samples, arguments.precision, arguments.images
     for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
         for model in arguments.models:
             if any((r["model"], r["seed"], *_setting(r)) == (model, seed, *setting) for r in kept):
