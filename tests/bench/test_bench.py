@@ -76,8 +76,8 @@ def benched(tmp_path_factory):
     root = tmp_path_factory.mktemp("bench")
     words = [
         "bench", "--dataset", "digits", "--models", "timm/test_resnet", "--attacks", "badnets",
-        "--methods", "ft,clp", "--samples", "100", "--judge-samples", "100",
-        "--attack-option", "--epochs 3", "--device", "cpu", "--output", "out",
+        "--methods", "ngf,clp", "--samples", "100", "--judge-samples", "100",
+        "--attack-option", "--epochs 3 --image-size 16", "--device", "cpu", "--output", "out",
     ]  # fmt: skip
     env = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "300"}
 
@@ -95,7 +95,7 @@ def test_a_matrix_is_run_once_and_told_again(benched):
     assert again.returncode == 0, again.stderr
     rows = json.loads(again.stdout)
     assert rows == json.loads((output / "results.json").read_text())
-    assert [entry["method"] for entry in rows] == ["ft", "clp"]
+    assert [entry["method"] for entry in rows] == ["ngf", "clp"]
     assert rows[0]["before"]["attack_success"]["value"] > 0.5
     assert rows[0]["before"] == rows[1]["before"]
     logs = sorted(path.stat().st_mtime_ns for path in (output / "logs").iterdir())
@@ -106,12 +106,12 @@ def test_a_matrix_is_run_once_and_told_again(benched):
 @pytest.mark.slow
 def test_the_row_of_a_cell_is_its_report(benched):
     output = benched[2]
-    matrix = Matrix(output, "digits", ["timm/test_resnet"], ["badnets"], ["ft"])
+    matrix = Matrix(output, "digits", ["timm/test_resnet"], ["badnets"], ["ngf"])
     (victim,) = matrix.victims()
     (cell,) = matrix.cells(victim)
     report = json.loads(cell.report.read_text())
     made = row_of(cell)
     assert made.after.accuracy.value == report["after"]["accuracy"]["value"]
     assert made.seconds == report["cost"]["seconds"]["tune"]
-    (given,) = Matrix(output, "digits", methods=["ft"], given=[victim.folder]).victims()
+    (given,) = Matrix(output, "digits", methods=["ngf"], given=[victim.folder]).victims()
     assert (given.attack, given.line) == ("badnets", None)

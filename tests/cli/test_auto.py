@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from ngf_hub.attacks.scratch import make_classifier
 from ngf_hub.data import load_images
-from ngf_hub.demo import train_badnets, untrained_classifier
+from ngf_hub.demo import ARCHITECTURE, train_badnets
 
 DIGITS = [str(digit) for digit in range(10)]
 
@@ -21,11 +22,14 @@ def results(tmp_path_factory):
     """What several commands gave, run in one process; and the folder they ran in."""
     root = tmp_path_factory.mktemp("auto")
     everything = load_images("digits", samples=None, judge_samples=None, seed=0)
-    clean, classifier = (untrained_classifier(DIGITS, seed=0) for _ in range(2))
+    clean, classifier = (
+        make_classifier(ARCHITECTURE, num_classes=10, class_names=DIGITS, size=16, seed=0)
+        for _ in range(2)
+    )
     train, _ = everything.pixels_for(classifier)
-    train_badnets(clean, train, epochs=6, poison_rate=0)
+    train_badnets(clean, train, epochs=8, poison_rate=0)
     clean.save(root / "clean")
-    train_badnets(classifier, train, epochs=6).save(root / "true")
+    train_badnets(classifier, train, epochs=8).save(root / "true")
     classifier.save(root / "backdoored")
     (root / "unlabelled").mkdir()
     for row, pixels in enumerate(train.pixels[:160]):
@@ -67,6 +71,9 @@ def test_where_nothing_is_found_nothing_changes(results):
     assert all(torch.equal(before[name], after[name]) for name in before)
     report = json.loads((root / "a" / "report.json").read_text())
     assert report["cure"]["state"] == "nothing found"
+    assert report["cure"]["why"]
+    assert (report["method"]["layers"], report["method"]["steps"]) == ([], 0)
+    assert report["after"] == report["before"]
     card = (root / "a" / "README.md").read_text()
     assert "the weights are those of the source" in card
 
