@@ -142,7 +142,7 @@ def _cure(report: Report) -> dict[str, Any] | None:
         "attempts": [
             (
                 ", ".join(code(name, 120) for name in entry.layers),
-                ", ".join(markdown(kind, 40) for kind in entry.kinds),
+                ", ".join(markdown(name, 40) for name in entry.forgotten),
                 entry.success.percent(),
                 f"{100 * entry.drop:.1f}".replace("-", "−"),
                 "yes" if entry.taken else "no",

@@ -37,6 +37,8 @@ class Attempt(Part):
     Attributes:
         layers: What was tuned.
         kinds: The kinds of triggers that it was told to forget.
+        radius: The root mean square of a value in [0, 1] by which half of the triggered
+            images were moved towards the triggers' class.
         success: ASR, on the held-out images, of recovered triggers that it was not told of.
         kept: The share of the held-out images on which it says what the original says.
         drop: What it cost of clean accuracy on them, as a share, as far as the original's
@@ -48,6 +50,7 @@ class Attempt(Part):
 
     layers: list[str]
     kinds: list[str]
+    radius: float = 0.0
     steps: int
     success: Rate
     kept: Rate
@@ -55,6 +58,11 @@ class Attempt(Part):
     drop_error: float = 0.0
     round: int = 0
     taken: bool = False
+
+    @property
+    def forgotten(self) -> list[str]:
+        """The kinds, and that they were made worse, for people."""
+        return [*self.kinds, *(["worst cases near them"] if self.radius > 0 else [])]
 
 
 class Estimate(Part):

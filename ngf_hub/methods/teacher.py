@@ -11,7 +11,10 @@ from ngf_hub.devices import shard, total
 from ngf_hub.errors import DataError
 from ngf_hub.methods.base import Task
 from ngf_hub.methods.objective import Batch, Objective, drawn
+from ngf_hub.methods.pieces import images_at_once
+from ngf_hub.methods.scope import layer_parameters
 from ngf_hub.methods.variations import Variations
+from ngf_hub.methods.worst_case import worst_case
 from ngf_hub.triggers import Trigger
 
 
@@ -24,17 +27,23 @@ class TeacherObjective(Objective):
         task: The model and clean images.
         variations: The triggers.
         clean_ratio: How many clean images of a batch there are for each triggered one.
+        radius: How far every second triggered image of a batch is moved on towards the
+            trigger's class: see :func:`worst_case`. 0: they stay as they are.
 
     Raises:
         DataError: There are no images.
     """
 
-    def __init__(self, task: Task, variations: Variations, *, clean_ratio: int = 1) -> None:
+    def __init__(
+        self, task: Task, variations: Variations, *, clean_ratio: int = 1, radius: float = 0.0
+    ) -> None:
         if len(task.pixels) == 0:
             raise DataError("There are no images to tune on.")
         self._task = task
         self._variations = variations
         self._clean_ratio = clean_ratio
+        self._radius = radius
+        self._images_at_once: int | None = None
         self.count = 2 * len(task.pixels)
         self._softmax = softmax_of(task)
 
@@ -54,10 +63,16 @@ class TeacherObjective(Objective):
             marked = shard(len(triggered), task.accelerator)
             shown = [clean[row] for row in rows]
             hidden = [triggered[row] for row in marked]
-            pixels = [
-                self._pixels(shown),
-                self._variations.apply(self._pixels(hidden), seeds[list(marked)]),
-            ]
+            with_trigger = self._variations.apply(self._pixels(hidden), seeds[list(marked)])
+            if self._radius > 0:
+                # Every second of the whole batch, so that N processes move those that one would.
+                moved = [place for place, row in enumerate(marked) if row % 2 == 0]
+                with_trigger[moved] = self._worse(
+                    with_trigger[moved],
+                    [hidden[place] for place in moved],
+                    seeds[[marked[place] for place in moved]],
+                )
+            pixels = [self._pixels(shown), with_trigger]
             yield Batch(
                 step,
                 torch.cat(pixels),
@@ -96,6 +111,16 @@ class TeacherObjective(Objective):
         for pixels, _, index in task.pixels.batches(task.batch_size, device, mine):
             triggered = self._variations.apply(pixels, seeds[index])
             yield pixels, triggered, self._softmax[index.to(device)]
+
+    def _worse(self, triggered: Tensor, indices: Sequence[int], seeds: Tensor) -> Tensor:
+        """Triggered images, moved on towards the classes of the triggers on them."""
+        task = self._task
+        if self._images_at_once is None:
+            # The weights of all layers that are tuned take gradients meanwhile.
+            self._images_at_once = images_at_once(task, layer_parameters(task))
+        said = self._softmax[indices].argmax(1)
+        wanted = self._variations.wanted(said, seeds, task.classifier.num_classes)
+        return worst_case(task, triggered, wanted, self._radius, self._images_at_once)
 
     def _pixels(self, indices: Sequence[int]) -> Tensor:
         device = self._task.accelerator.device

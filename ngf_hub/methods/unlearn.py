@@ -6,7 +6,8 @@ tuned to say of them, and of the others, what it said of the clean images:
     L(θ) = c/(1+c) E[H(p(x; θ0), p(x; θ))] + 1/(1+c) E[H(p(x; θ0), p(T(x); θ))]
 
 with the cross-entropy H, the softmax p at a temperature, a trigger T that varies from
-image to image, and c clean images for each triggered one. No labels are needed. Wang
+image to image, and c clean images for each triggered one. With a radius half of the
+triggered images are made worse (:mod:`ngf_hub.methods.worst_case`). No labels are needed. Wang
 et al. (Neural Cleanse, IEEE S&P 2019, section VI.C) unlearn one recovered trigger with
 labels and by plain gradients; here several are, varied, by natural gradients (K-FAC).
 """
@@ -53,6 +54,9 @@ class Unlearning(Method):
     trust_region: float = option(0.1, "largest uᵀg of a step u", low=1e-12)
     temperature: float = option(4.0, "temperature of the softmax that is matched", low=1e-3)
     refresh: int = option(5, "steps between new Kronecker factors", low=1)
+    radius: float = option(
+        0.0, "root mean square by which half of the triggered images are moved to the target"
+    )
     vary: int = option(1, "1: triggers vary from image to image; 0: they are put on as they are")
 
     def tune(self, task: Task) -> Outcome:
@@ -72,6 +76,7 @@ class Unlearning(Method):
             task,
             Variations(task.triggers, vary=self.vary > 0),
             clean_ratio=self.clean_ratio,
+            radius=self.radius,
         )
         natural = NaturalSteps(
             task,

@@ -9,7 +9,7 @@ perturbations or warpings at several strengths.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 import torch
 from torch import Generator, Tensor
@@ -30,13 +30,13 @@ class Variations:
 
     Args:
         triggers: At least one; those of one family and target class are mixed.
-        vary: Whether to; else one of them is put on each image as it is.
+        vary: Whether to; else one of those of a target class is put on each image as it is.
     """
 
     def __init__(self, triggers: Sequence[Trigger], *, vary: bool = True) -> None:
         groups: dict[Hashable, tuple[type[Variation], list[Trigger]]] = {}
         for trigger in triggers:
-            key, kind = _group(trigger) if vary else ((), AsTheyAre)
+            key, kind = _group(trigger) if vary else ((trigger.target,), AsTheyAre)
             groups.setdefault(key, (kind, []))[1].append(trigger)
         self._variations = [kind(members) for kind, members in groups.values()]
 
@@ -50,6 +50,21 @@ class Variations:
         """
         generators = [Generator().manual_seed(seed) for seed in seeds.tolist()]
         return _in_groups(self._variations, pixels, generators)
+
+    def wanted(self, said: Tensor, seeds: Tensor, num_classes: int) -> Tensor:
+        """The classes (N,) that :meth:`apply` with these seeds leads to.
+
+        Args:
+            said: What the images are without a trigger, classes (N,).
+            seeds: As of :meth:`apply`.
+            num_classes: The number of classes.
+        """
+        classes = said.clone()
+        generators = [Generator().manual_seed(seed) for seed in seeds.tolist()]
+        for variation, rows in _grouped(self._variations, generators):
+            # All triggers of a group have one target.
+            classes[rows] = variation.triggers[0].wanted(said[rows], num_classes)
+        return classes
 
 
 class Variation(ABC):
@@ -146,13 +161,21 @@ def _in_groups(
     variations: Sequence[Variation], pixels: Tensor, generators: Sequence[Generator]
 ) -> Tensor:
     """For each image one of the variations, all equally likely."""
-    chosen = [int(torch.randint(len(variations), (), generator=g)) for g in generators]
     triggered = pixels.clone()
+    for variation, rows in _grouped(variations, generators):
+        triggered[rows] = variation.put(pixels[rows], [generators[row] for row in rows])
+    return triggered
+
+
+def _grouped(
+    variations: Sequence[Variation], generators: Sequence[Generator]
+) -> Iterator[tuple[Variation, list[int]]]:
+    """The images that each variation is drawn for; one that is drawn for none is left out."""
+    chosen = [int(torch.randint(len(variations), (), generator=g)) for g in generators]
     for index, variation in enumerate(variations):
         rows = [row for row, choice in enumerate(chosen) if choice == index]
         if rows:
-            triggered[rows] = variation.put(pixels[rows], [generators[row] for row in rows])
-    return triggered
+            yield variation, rows
 
 
 def _between(low: float, high: float, generators: Sequence[Generator]) -> Tensor:

@@ -159,7 +159,7 @@ def attempts_table(cure: Cure) -> Table | None:
         rows.append(
             [
                 Cell(", ".join(plain(name, 80) for name in entry.layers), code=True),
-                Cell(", ".join(plain(kind, 40) for kind in entry.kinds)),
+                Cell(", ".join(plain(name, 40) for name in entry.forgotten)),
                 Cell(str(entry.steps), number=True),
                 Cell(str(entry.round + 1), number=True),
                 Cell(entry.success.percent()),

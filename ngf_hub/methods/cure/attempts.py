@@ -58,6 +58,7 @@ class HeldOut:
         layers: Sequence[str],
         kinds: Sequence[str],
         unseen: Sequence[Trigger],
+        radius: float = 0.0,
     ) -> Attempt:
         """What the model, as it is now, kept and forgot."""
         now = softmax_of(self.task).cpu().argmax(1)
@@ -65,6 +66,7 @@ class HeldOut:
         return Attempt(
             layers=list(layers),
             kinds=list(kinds),
+            radius=radius,
             steps=outcome.steps,
             success=self.success(unseen),
             kept=Rate(count=int((now == self.predicted).sum()), n=len(now)),
@@ -84,11 +86,18 @@ class HeldOut:
         return Rate(count=hits, n=images)
 
 
-def tune(task: Task, names: Sequence[str], triggers: Sequence[Trigger], steps: int) -> Outcome:
+def tune(
+    task: Task, names: Sequence[str], triggers: Sequence[Trigger], steps: int, radius: float = 0.0
+) -> Outcome:
     """Let the named layers forget some triggers.
+
+    Args:
+        radius: See :class:`Unlearning`.
 
     Raises:
         MethodError: It diverged.
     """
     chosen = [layer for layer in task.layers if layer.name in names]
-    return Unlearning(steps=steps).tune(replace(task, layers=chosen, triggers=tuple(triggers)))
+    return Unlearning(steps=steps, radius=radius).tune(
+        replace(task, layers=chosen, triggers=tuple(triggers))
+    )
