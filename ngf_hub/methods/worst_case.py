@@ -53,4 +53,5 @@ def _moved(task: Task, pixels: Tensor, wanted: Tensor, radius: float) -> Tensor:
     longest = radius * start.shape[1:].numel() ** 0.5
     lengths = gradient.flatten(1).norm(dim=1).clamp_min(torch.finfo(gradient.dtype).tiny)
     step = gradient * (longest / lengths).view(-1, 1, 1, 1)
-    return (start.detach() - step).clamp(0, 1)
+    moved: Tensor = (start.detach() - step).clamp(0, 1)
+    return moved
