@@ -1,0 +1,84 @@
+"""What do worst cases near recovered triggers add to unlearning, and what do they cost?
+
+    NGF_HUB_SHARED=... python -m benchmarks.worst_case --attacked DIR [--seeds 3]
+
+Models of the table of attacks (:mod:`benchmarks.attack_table`) unlearn the triggers that
+a search recovered, to the true class, by the layers that ``auto`` takes first: as they are,
+and with half of the triggered images moved towards the class
+(:mod:`ngf_hub.methods.worst_case`). Seeds are of the order of images and of what varies. The
+true trigger only judges. The radius of ``auto`` was chosen on models of other seeds and targets.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from benchmarks.forgetting import Example, of_folder
+from ngf_hub.methods import Task
+from ngf_hub.methods.auto import WORST_CASE
+from ngf_hub.methods.cure.layers import promising
+from ngf_hub.methods.unlearn import Unlearning
+
+ATTACKED = {
+    "cifar10-cnn-badnets": "patch",
+    "cifar10-cnn-blend": "additive",
+    "cifar10-cnn-issba": "additive",
+    "cifar10-cnn-wanet-strong": "warp",
+    "cifar10-vit-badnets": "patch",
+    "cifar10-vit-blend": "additive",
+}
+"""What stands out on them."""
+
+
+def forgotten(example: Example, radius: float, seeds: int) -> list[dict[str, Any]]:
+    """What unlearning by a radius leaves, from each seed."""
+
+    def forget(task: Task) -> None:
+        Unlearning(radius=radius).tune(replace(task, triggers=example.recovered))
+
+    layers = promising(example.ranked)
+    rows = []
+    for seed in range(seeds):
+        example.seed = seed
+        rows.append(example.judged_after(forget, layers))
+    return rows
+
+
+def line(radius: float, rows: Sequence[dict[str, Any]]) -> str:
+    """Means, and in brackets the worst seed."""
+    lost = [row["before"]["acc"] - row["acc"] for row in rows]
+    left, recovered = [row["asr"] for row in rows], [row["ra"] for row in rows]
+    cells = [
+        rows[0]["model"],
+        f"{radius:g}",
+        f"{rows[0]['before']['asr']:.1f} → {fmean(left):.1f} ({max(left):.1f})",
+        f"{fmean(lost):.1f} ({max(lost):.1f})",
+        f"{fmean(recovered):.1f} ({min(recovered):.1f})",
+        f"{fmean(row['seconds'] for row in rows):.0f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--attacked", type=Path, required=True)
+    parser.add_argument("--models", nargs="+", choices=list(ATTACKED), default=list(ATTACKED))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--radii", type=float, nargs="+", default=[0.0, WORST_CASE])
+    arguments = parser.parse_args()
+    print("| model | radius | true ASR before → after | ACC lost | RA after | seconds |")
+    print(f"|{' --- |' * 6}", flush=True)
+    for name in arguments.models:
+        example = of_folder(arguments.attacked / name, ATTACKED[name])
+        for radius in arguments.radii:
+            print(line(radius, forgotten(example, radius, arguments.seeds)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
