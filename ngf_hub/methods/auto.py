@@ -8,7 +8,7 @@
 4. Try recovered triggers that it was not told of, on images held out from tuning.
    If they still work, start again from the untouched weights with triggered images
    that are made worse sample by sample (:mod:`ngf_hub.methods.worst_case`), then with
-   more kinds of triggers, then with all layers; if it cost too much, with one layer alone.
+   the best layer of all beside them, then with all layers, then with more kinds of triggers; if it cost too much, with one layer alone.
 5. Search again from new starts, by the kinds of evidence that had found something, and
    by those that accused the model if none of them recovers triggers.
    If more is found than on clean models, go on with what was found.
@@ -66,7 +66,7 @@ class Auto(Method):
     heeds_triggers: ClassVar[bool] = True
 
     steps: int = option(40, "mini-batch steps an attempt", low=1)
-    attempts: int = option(3, "how many choices of layers are tried a round at most", low=1)
+    attempts: int = option(4, "how many choices of layers are tried a round at most", low=1)
     rounds: int = option(2, "how often is searched again and gone on at most", low=1)
     max_drop: float = option(1.0, "points of clean accuracy that may be spent")
     budget: float = option(0.0, "seconds after which nothing new is begun; 0: no limit")
@@ -286,12 +286,15 @@ def plans(ranked: Sequence[tuple[Layer, RankedLayer]], kinds: Sequence[str]) -> 
     """
     best, first = [ranked[0][1].name], [kinds[0]]
     chosen, everything = promising(ranked), [entry.name for _, entry in ranked]
+    # On a transformer the layer that promises most may be the first, where a patch is still apart.
+    wider = chosen if best[0] in chosen else [*best, *chosen]
     found = [
         Plan(chosen, first),
         Plan(best, first),
         Plan(chosen, first, WORST_CASE),
-        Plan(chosen, list(kinds), WORST_CASE),
+        Plan(wider, first, WORST_CASE),
         Plan(everything, first, WORST_CASE),
+        Plan(chosen, list(kinds), WORST_CASE),
         Plan(everything, list(kinds), WORST_CASE),
     ]
     return [plan for place, plan in enumerate(found) if plan not in found[:place]]

@@ -119,8 +119,9 @@ def test_the_first_plan_is_the_most_promising():
         Plan(["c", "f"], ["patch"]),
         Plan(["a"], ["patch"]),
         Plan(["c", "f"], ["patch"], WORST_CASE),
-        Plan(["c", "f"], ["patch", "additive"], WORST_CASE),
+        Plan(["a", "c", "f"], ["patch"], WORST_CASE),
         Plan(everything, ["patch"], WORST_CASE),
+        Plan(["c", "f"], ["patch", "additive"], WORST_CASE),
         Plan(everything, ["patch", "additive"], WORST_CASE),
     ]
     alone = plans(ranked({"a": 1.0}), [GIVEN])
