@@ -8,7 +8,8 @@
 4. Try recovered triggers that it was not told of, on images held out from tuning.
    If they still work, start again from the untouched weights with triggered images
    that are made worse sample by sample (:mod:`ngf_hub.methods.worst_case`), then with
-   the best layer of all beside them, then with all layers, then with more kinds of triggers; if it cost too much, with one layer alone.
+   the best layer of all beside them, then with all layers, then with more kinds of
+   triggers; if it cost too much, with one layer alone.
 5. Search again from new starts, by the kinds of evidence that had found something, and
    by those that accused the model if none of them recovers triggers.
    If more is found than on clean models, go on with what was found.
