@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from ngf_hub.evidence.base import Case
 from ngf_hub.methods import Task
 from ngf_hub.methods.cure.layers import rank_layers
 from ngf_hub.methods.cure.suspicion import recover_for
+from ngf_hub.methods.unlearn import Unlearning
 from ngf_hub.unchanged import State
 
 KIND = {"vgg-badnets": "patch", "vgg-l2inv": "additive", "wrn-grid": "patch"}
@@ -82,6 +83,14 @@ class Example:
             "before": self.before,
             **after,
         }
+
+    def unlearned(self, names: Sequence[str], *, radius: float = 0.0) -> dict[str, Any]:
+        """Judge the model after these layers unlearned what was recovered, as ``auto`` does."""
+
+        def forget(task: Task) -> None:
+            Unlearning(radius=radius).tune(replace(task, triggers=self.recovered))
+
+        return self.judged_after(forget, names)
 
 
 def recovered(

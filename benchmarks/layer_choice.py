@@ -6,7 +6,7 @@ Each model unlearns the triggers that a search recovered (of the kind that stand
 the true class; 500 clean images without labels) by one layer after the other alone, by the
 pair that ``auto`` takes first, and by all but the head together. The true trigger only
 judges, on 2,000 other images: by the points of ASR that are left and of ACC that are lost.
-``--attacked``, the folder of :mod:`benchmarks.attack_table`, adds models of its small CNN.
+``--attacked``, the folder of :mod:`benchmarks.attack_table`, adds models of its networks.
 """
 
 from __future__ import annotations
@@ -14,39 +14,33 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from benchmarks.forgetting import KIND, Example, cost, of_folder, third_party
-from ngf_hub.methods import Task
 from ngf_hub.methods.cure.layers import promising
-from ngf_hub.methods.unlearn import Unlearning
 
 ATTACKED = {
     "cifar10-cnn-badnets": "patch",
     "cifar10-cnn-blend": "additive",
     "cifar10-cnn-issba": "additive",
+    "cifar10-vit-badnets": "patch",
 }
 """What stands out on models of the table of attacks."""
 
 
 def tried(example: Example) -> Iterator[dict[str, Any]]:
     """What each choice of layers does, those alone first, in the order of execution."""
-
-    def forget(task: Task) -> None:
-        Unlearning().tune(replace(task, triggers=example.recovered))
-
     chosen = promising(example.ranked)
     ordered = sorted(example.ranked, key=lambda entry: entry[0].depth)
     everything = [entry.name for _, entry in ordered]
     for layer, entry in ordered:
-        after = example.judged_after(forget, [layer.name])
+        after = example.unlearned([layer.name])
         yield {**after, "choice": "alone", "score": entry.score}
-    yield {**example.judged_after(forget, chosen), "choice": "chosen"}
-    yield {**example.judged_after(forget, everything), "choice": "all"}
+    yield {**example.unlearned(chosen), "choice": "chosen"}
+    yield {**example.unlearned(everything), "choice": "all"}
 
 
 def cell(rows: Sequence[dict[str, Any]]) -> str:
@@ -85,6 +79,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2, help="of the third-party models")
     parser.add_argument("--attacked", type=Path)
     parser.add_argument("--json", type=Path, help="keep all figures here, and go on from there")
+    parser.add_argument("--models", nargs="+", choices=[*KIND, *ATTACKED], help="default: all")
     arguments = parser.parse_args()
     rows: list[dict[str, Any]] = []
     if arguments.json and arguments.json.is_file():
@@ -98,6 +93,8 @@ def main() -> None:
         folders = {name: arguments.attacked / name for name in ATTACKED}
         planned += [(n, 0, partial(of_folder, folders[n], kind)) for n, kind in ATTACKED.items()]
     for name, seed, make in planned:
+        if arguments.models and name not in arguments.models:
+            continue
         if any((row["model"], row["seed"]) == (name, seed) for row in rows):
             continue
         rows += tried(make())

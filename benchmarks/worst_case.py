@@ -13,16 +13,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from benchmarks.forgetting import Example, of_folder
-from ngf_hub.methods import Task
 from ngf_hub.methods.auto import WORST_CASE
 from ngf_hub.methods.cure.layers import promising
-from ngf_hub.methods.unlearn import Unlearning
 
 ATTACKED = {
     "cifar10-cnn-badnets": "patch",
@@ -37,15 +34,11 @@ ATTACKED = {
 
 def forgotten(example: Example, radius: float, seeds: int) -> list[dict[str, Any]]:
     """What unlearning by a radius leaves, from each seed."""
-
-    def forget(task: Task) -> None:
-        Unlearning(radius=radius).tune(replace(task, triggers=example.recovered))
-
     layers = promising(example.ranked)
     rows = []
     for seed in range(seeds):
         example.seed = seed
-        rows.append(example.judged_after(forget, layers))
+        rows.append(example.unlearned(layers, radius=radius))
     return rows
 
 

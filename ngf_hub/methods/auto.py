@@ -67,7 +67,7 @@ class Auto(Method):
     heeds_triggers: ClassVar[bool] = True
 
     steps: int = option(40, "mini-batch steps an attempt", low=1)
-    attempts: int = option(4, "how many choices of layers are tried a round at most", low=1)
+    attempts: int = option(4, "how many ways to forget are tried a round at most", low=1)
     rounds: int = option(2, "how often is searched again and gone on at most", low=1)
     max_drop: float = option(1.0, "points of clean accuracy that may be spent")
     budget: float = option(0.0, "seconds after which nothing new is begun; 0: no limit")
@@ -153,11 +153,14 @@ class _Run:
             return plans(ranked, kinds)
         # The user has named the layers.
         named = [layer.name for layer in self.task.layers]
-        counts = (1, len(kinds)) if len(kinds) > 1 else (1,)
-        return [
-            Plan(named, list(kinds[:1])),
-            *(Plan(named, list(kinds[:count]), WORST_CASE) for count in counts),
-        ]
+        first = [kinds[0]]
+        return _distinct(
+            [
+                Plan(named, first),
+                Plan(named, first, WORST_CASE),
+                Plan(named, list(kinds), WORST_CASE),
+            ]
+        )
 
     def _attempts(
         self,
@@ -298,4 +301,9 @@ def plans(ranked: Sequence[tuple[Layer, RankedLayer]], kinds: Sequence[str]) -> 
         Plan(chosen, list(kinds), WORST_CASE),
         Plan(everything, list(kinds), WORST_CASE),
     ]
+    return _distinct(found)
+
+
+def _distinct(found: Sequence[Plan]) -> list[Plan]:
+    """Each plan once, in the same order."""
     return [plan for place, plan in enumerate(found) if plan not in found[:place]]

@@ -29,13 +29,20 @@ class TeacherObjective(Objective):
         clean_ratio: How many clean images of a batch there are for each triggered one.
         radius: How far every second triggered image of a batch is moved on towards the
             trigger's class: see :func:`worst_case`. 0: they stay as they are.
+        beside: Bytes that are taken in memory while these are moved, by curvature say.
 
     Raises:
         DataError: There are no images.
     """
 
     def __init__(
-        self, task: Task, variations: Variations, *, clean_ratio: int = 1, radius: float = 0.0
+        self,
+        task: Task,
+        variations: Variations,
+        *,
+        clean_ratio: int = 1,
+        radius: float = 0.0,
+        beside: int = 0,
     ) -> None:
         if len(task.pixels) == 0:
             raise DataError("There are no images to tune on.")
@@ -43,6 +50,7 @@ class TeacherObjective(Objective):
         self._variations = variations
         self._clean_ratio = clean_ratio
         self._radius = radius
+        self._beside = beside
         self._images_at_once: int | None = None
         self.count = 2 * len(task.pixels)
         self._softmax = softmax_of(task)
@@ -117,7 +125,7 @@ class TeacherObjective(Objective):
         task = self._task
         if self._images_at_once is None:
             # The weights of all layers that are tuned take gradients meanwhile.
-            self._images_at_once = images_at_once(task, layer_parameters(task))
+            self._images_at_once = images_at_once(task, layer_parameters(task), self._beside)
         said = self._softmax[indices].argmax(1)
         wanted = self._variations.wanted(said, seeds, task.classifier.num_classes)
         return worst_case(task, triggered, wanted, self._radius, self._images_at_once)

@@ -72,12 +72,6 @@ class Unlearning(Method):
         return outcome
 
     def _unlearn(self, task: Task) -> Outcome:
-        objective = TeacherObjective(
-            task,
-            Variations(task.triggers, vary=self.vary > 0),
-            clean_ratio=self.clean_ratio,
-            radius=self.radius,
-        )
         natural = NaturalSteps(
             task,
             steps=self.steps,
@@ -86,6 +80,13 @@ class Unlearning(Method):
             learning_rate=self.learning_rate,
             trust_region=self.trust_region,
             refresh=self.refresh,
+        )
+        objective = TeacherObjective(
+            task,
+            Variations(task.triggers, vary=self.vary > 0),
+            clean_ratio=self.clean_ratio,
+            radius=self.radius,
+            beside=natural.bytes,
         )
 
         def change(batch: Batch, gradients: Gradients) -> float:

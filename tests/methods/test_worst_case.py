@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from ngf_hub import make_trigger
 from ngf_hub.devices import make_accelerator
+from ngf_hub.errors import MethodError
 from ngf_hub.methods import Task
 from ngf_hub.methods.base import make_method
 from ngf_hub.methods.teacher import TeacherObjective
@@ -101,7 +102,7 @@ def test_the_class_is_that_of_the_trigger_on_the_image():
 
 
 def test_the_radius_is_an_option_of_unlearning(task):
-    with pytest.raises(Exception, match="radius"):
+    with pytest.raises(MethodError, match="radius"):
         make_method("unlearn", {"radius": -1.0})
     weights = []
     for radius in (0.0, RADIUS):
