@@ -1,23 +1,26 @@
 """What do worst cases near recovered triggers add to unlearning, and what do they cost?
 
-    NGF_HUB_SHARED=... python -m benchmarks.worst_case --attacked DIR [--seeds 3]
+    NGF_HUB_SHARED=... python -m benchmarks.worst_case [--attacked DIR] [--seeds 3]
+        [--third-party vgg-badnets vgg-l2inv wrn-grid] [--images-seed 5]
 
-Models of the table of attacks (:mod:`benchmarks.attack_table`) unlearn the triggers that
-a search recovered, to the true class, by the layers that ``auto`` takes first: as they are,
-and with half of the triggered images moved towards the class
-(:mod:`ngf_hub.methods.worst_case`). Seeds are of the order of images and of what varies. The
-true trigger only judges. The radius of ``auto`` was chosen on models of other seeds and targets.
+Models of the table of attacks (:mod:`benchmarks.attack_table`), or of other authors,
+unlearn the triggers that a search recovered, to the true class, by the layers that ``auto``
+takes first: as they are, and with half of the triggered images moved towards the class
+(:mod:`ngf_hub.methods.worst_case`). Seeds are of the order of images and of what varies;
+``--images-seed`` draws the images of third-party models. The true trigger only judges. The
+radii of ``auto`` were chosen on models of other seeds and targets, and on third-party ones with
+images from seed 5 on.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmarks.forgetting import Example, of_folder
+from benchmarks.forgetting import KIND, Example, of_folder, third_party
 from ngf_hub.methods.auto import WORST_CASE
 from ngf_hub.methods.cure.layers import promising
 
@@ -57,18 +60,28 @@ def line(radius: float, rows: Sequence[dict[str, Any]]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def examples(arguments: argparse.Namespace) -> Iterator[Example]:
+    """The models that are asked for, one after the other."""
+    if arguments.attacked is not None:
+        for name in arguments.models:
+            yield of_folder(arguments.attacked / name, ATTACKED[name])
+    for name in arguments.third_party:
+        yield third_party(name, arguments.images_seed)
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--attacked", type=Path, required=True)
+    parser.add_argument("--attacked", type=Path, help="folder of the table of attacks")
     parser.add_argument("--models", nargs="+", choices=list(ATTACKED), default=list(ATTACKED))
+    parser.add_argument("--third-party", nargs="+", choices=list(KIND), default=[])
+    parser.add_argument("--images-seed", type=int, default=5, help="of third-party models")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--radii", type=float, nargs="+", default=[0.0, WORST_CASE])
     arguments = parser.parse_args()
     print("| model | radius | true ASR before → after | ACC lost | RA after | seconds |")
     print(f"|{' --- |' * 6}", flush=True)
-    for name in arguments.models:
-        example = of_folder(arguments.attacked / name, ATTACKED[name])
+    for example in examples(arguments):
         for radius in arguments.radii:
             print(line(radius, forgotten(example, radius, arguments.seeds)), flush=True)
 

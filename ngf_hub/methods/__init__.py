@@ -5,6 +5,7 @@ What they share:
 - ``base``: what a method is, the registry, and going back to weights from before.
 - ``objective``: images and targets, what is minimised; ``teacher``: those of unlearning.
 - ``softening``: a softmax at a higher temperature.
+- ``interpolation``: a share of the way from the weights before to those tuned.
 - ``loop``: the loop over mini-batches; ``augmentation``: how images in it are varied.
 - ``scope``: what a method may change, and which normalisation follows which layer.
 - ``batch_norm``: what batch normalisation does while a network is tuned.

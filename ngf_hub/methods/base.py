@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -116,9 +117,9 @@ class Method(ABC):
         return asdict(self)
 
 
-def option(default: float, help: str, *, low: float = 0) -> Any:
-    """A dataclass field that is an option of a method: what it means, and its lowest value."""
-    return any_option(default, help, low=low)
+def option(default: float, help: str, *, low: float = 0, high: float = math.inf) -> Any:
+    """A dataclass field that is an option of a method: what it means, and its bounds."""
+    return any_option(default, help, low=low, high=high)
 
 
 METHODS: dict[str, type[Method]] = {}

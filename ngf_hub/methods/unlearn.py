@@ -7,9 +7,10 @@ tuned to say of them, and of the others, what it said of the clean images:
 
 with the cross-entropy H, the softmax p at a temperature, a trigger T that varies from
 image to image, and c clean images for each triggered one. With a radius half of the
-triggered images are made worse (:mod:`ngf_hub.methods.worst_case`). No labels are needed. Wang
-et al. (Neural Cleanse, IEEE S&P 2019, section VI.C) unlearn one recovered trigger with
-labels and by plain gradients; here several are, varied, by natural gradients (K-FAC).
+triggered images are made worse (:mod:`ngf_hub.methods.worst_case`). Of the way to the weights
+that this leads to only a share is gone (:mod:`ngf_hub.methods.interpolation`). No labels are
+needed. Wang et al. (Neural Cleanse, IEEE S&P 2019, section VI.C) unlearn one recovered trigger
+with labels and by plain gradients; here several are, varied, by natural gradients (K-FAC).
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from typing import ClassVar
 from ngf_hub.methods.base import Method, Outcome, Task, option, register
 from ngf_hub.methods.cure.layers import promising, rank_layers
 from ngf_hub.methods.forget import check_heeded
+from ngf_hub.methods.interpolation import Start
 from ngf_hub.methods.loop import Gradients, run
 from ngf_hub.methods.natural_steps import NaturalSteps
 from ngf_hub.methods.objective import Batch
+from ngf_hub.methods.scope import layer_parameters
 from ngf_hub.methods.softening import softened
 from ngf_hub.methods.teacher import TeacherObjective
 from ngf_hub.methods.variations import Variations
@@ -57,6 +60,9 @@ class Unlearning(Method):
     radius: float = option(
         0.0, "root mean square by which half of the triggered images are moved to the target"
     )
+    share: float = option(
+        0.8, "share of the way to the tuned weights that is gone in the end; 1: all of it", high=1
+    )
     vary: int = option(1, "1: triggers vary from image to image; 0: they are put on as they are")
 
     def tune(self, task: Task) -> Outcome:
@@ -89,9 +95,13 @@ class Unlearning(Method):
             beside=natural.bytes,
         )
 
+        start = Start(layer_parameters(task))
+
         def change(batch: Batch, gradients: Gradients) -> float:
             natural.see(batch)
             natural.take(batch, gradients)
+            if batch.step == self.steps - 1:
+                start.approach(self.share)
             return 0.0
 
         _, before = objective.agreement()
