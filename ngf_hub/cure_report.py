@@ -61,8 +61,9 @@ class Attempt(Part):
 
     @property
     def forgotten(self) -> list[str]:
-        """The kinds, and that they were made worse, for people."""
-        return [*self.kinds, *(["worst cases near them"] if self.radius > 0 else [])]
+        """The kinds, and by how much they were made worse, for people."""
+        worse = f"worst cases within {255 * self.radius:.1f}/255 (RMS)"
+        return [*self.kinds, *([worse] if self.radius > 0 else [])]
 
 
 class Estimate(Part):

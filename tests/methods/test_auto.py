@@ -14,7 +14,7 @@ from ngf_hub.demo import ARCHITECTURE, train_badnets
 from ngf_hub.errors import DataError, MethodError
 from ngf_hub.evidence.base import Recovered
 from ngf_hub.evidence.verdict import Judgement
-from ngf_hub.methods.auto import GIVEN, WORST_CASE, Plan, plans
+from ngf_hub.methods.auto import GIVEN, NEAR, WORST_CASE, Plan, plans
 from ngf_hub.methods.base import make_method
 from ngf_hub.methods.cure.layers import promising
 from ngf_hub.methods.cure.suspicion import Suspicion
@@ -116,8 +116,8 @@ def test_the_first_plan_is_the_most_promising():
     assert promising(layers) == ["c", "f"]
     everything = ["a", "c", "d", "b", "f", "e"]
     assert plans(layers, ["patch", "additive"]) == [
-        Plan(["c", "f"], ["patch"]),
-        Plan(["a"], ["patch"]),
+        Plan(["c", "f"], ["patch"], NEAR),
+        Plan(["a"], ["patch"], NEAR),
         Plan(["c", "f"], ["patch"], WORST_CASE),
         Plan(["a", "c", "f"], ["patch"], WORST_CASE),
         Plan(everything, ["patch"], WORST_CASE),
@@ -125,7 +125,7 @@ def test_the_first_plan_is_the_most_promising():
         Plan(everything, ["patch", "additive"], WORST_CASE),
     ]
     alone = plans(ranked({"a": 1.0}), [GIVEN])
-    assert alone == [Plan(["a"], [GIVEN]), Plan(["a"], [GIVEN], WORST_CASE)]
+    assert alone == [Plan(["a"], [GIVEN], NEAR), Plan(["a"], [GIVEN], WORST_CASE)]
 
 
 def test_a_plan_is_less_only_where_nothing_is_more():

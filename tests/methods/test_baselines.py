@@ -98,7 +98,15 @@ def test_divergence_is_an_error(name):
 # which do not find this backdoor in few steps, the equations are tested in their own files.
 EASY = {
     "ft-sam": {"steps": 40, "batch_size": 32, "learning_rate": 0.05},
-    "nad": {"steps": 100, "teacher_steps": 60, "learning_rate": 0.01},
+    "nad": {
+        "steps": 60,
+        "teacher_steps": 40,
+        "learning_rate": 0.01,
+        # With ten times as much, as in the paper, the rounding of a processor decides.
+        "beta_low": 50,
+        "beta_middle": 100,
+        "beta_high": 100,
+    },
     "fip": {"steps": 60, "batch_size": 64, "trace_weight": 0.05, "pull": 0},
     "i-bau": {"rounds": 3, "steps": 10, "batch_size": 64},
 }
