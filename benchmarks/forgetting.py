@@ -20,6 +20,7 @@ from ngf_hub.devices import make_accelerator
 from ngf_hub.evaluation import default_batch_size, measure
 from ngf_hub.evidence.base import Case
 from ngf_hub.methods import Task
+from ngf_hub.methods.auto import NEAR
 from ngf_hub.methods.cure.layers import rank_layers
 from ngf_hub.methods.cure.suspicion import recover_for
 from ngf_hub.methods.unlearn import Unlearning
@@ -84,11 +85,13 @@ class Example:
             **after,
         }
 
-    def unlearned(self, names: Sequence[str], *, radius: float = 0.0) -> dict[str, Any]:
+    def unlearned(
+        self, names: Sequence[str], *, radius: float = NEAR, share: float = Unlearning.share
+    ) -> dict[str, Any]:
         """Judge the model after these layers unlearned what was recovered, as ``auto`` does."""
 
         def forget(task: Task) -> None:
-            Unlearning(radius=radius).tune(replace(task, triggers=self.recovered))
+            Unlearning(radius=radius, share=share).tune(replace(task, triggers=self.recovered))
 
         return self.judged_after(forget, names)
 
