@@ -40,6 +40,7 @@ class Attempt(Part):
         radius: The root mean square of a value in [0, 1] by which half of the triggered
             images were moved towards the triggers' class.
         success: ASR, on the held-out images, of recovered triggers that it was not told of.
+        left: The kinds of those of them that still work.
         kept: The share of the held-out images on which it says what the original says.
         drop: What it cost of clean accuracy on them, as a share, as far as the original's
             softmax lets expect it.
@@ -53,6 +54,7 @@ class Attempt(Part):
     radius: float = 0.0
     steps: int
     success: Rate
+    left: list[str] = Field(default_factory=list)
     kept: Rate
     drop: float
     drop_error: float = 0.0

@@ -7,9 +7,10 @@
    without labels (:mod:`ngf_hub.methods.unlearn`), half of the triggered images made a
    little worse sample by sample (:mod:`ngf_hub.methods.worst_case`).
 4. Try recovered triggers that it was not told of, on images held out from tuning.
-   If they still work, start again from the untouched weights with images made worse by
-   more, then with the best layer of all beside them, then with all layers, then with more
-   kinds of triggers; if it cost too much, with one layer alone.
+   If they still work, start again from the untouched weights: with the kinds of triggers
+   that are left beside the first, if it was not told of them; then with images made worse
+   by more, the best layer of all beside the others, and all layers; if it cost too much,
+   with one layer alone.
 5. Search again from new starts, by the kinds of evidence that had found something, and
    by those that accused the model if none of them recovers triggers.
    If more is found than on clean models, go on with what was found.
@@ -18,6 +19,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -145,7 +147,8 @@ class _Run:
         cure.state, cure.why = self._conclusion(best.attempt, cure)
         told = [trigger for kind in best.plan.kinds for trigger in seen[kind]]
         best.outcome.layers, best.outcome.cure = best.attempt.layers, cure
-        best.outcome.seen, best.outcome.unseen = told, unseen
+        best.outcome.seen = told
+        best.outcome.unseen = [trigger for some in unseen.values() for trigger in some]
         return best.outcome
 
     def _plans(
@@ -168,14 +171,16 @@ class _Run:
         self,
         planned: Sequence[Plan],
         seen: Mapping[str, list[Trigger]],
-        unseen: Sequence[Trigger],
+        unseen: Mapping[str, Sequence[Trigger]],
         held_out: HeldOut,
         cure: Cure,
         number: int,
     ) -> _Taken:
         """Tune by one plan after the other until one holds, and keep what the best one made."""
         best: _Taken | None = None
-        for plan in planned:
+        waiting = deque(planned)
+        while waiting:
+            plan = waiting.popleft()
             if best is not None:
                 tried = sum(entry.round == number for entry in cure.attempts)
                 if self._holds(best.attempt) or self._late() or tried == self.options.attempts:
@@ -189,6 +194,9 @@ class _Run:
             attempt = held_out.attempt(outcome, plan.layers, plan.kinds, unseen, plan.radius)
             attempt.round = number
             cure.attempts.append(attempt)
+            untold = [kind for kind in attempt.left if kind in seen and kind not in plan.kinds]
+            if untold and not self._forgot(attempt):
+                waiting = deque(_distinct([entry.told(untold) for entry in (plan, *waiting)]))
             if best is None or self._order(attempt) < self._order(best.attempt):
                 best = _Taken(plan, outcome, attempt, State(self.task.classifier))
         assert best is not None
@@ -261,6 +269,10 @@ class Plan:
     layers: list[str]
     kinds: list[str]
     radius: float = 0.0
+
+    def told(self, kinds: Sequence[str]) -> Plan:
+        """The same, with these kinds beside its own."""
+        return replace(self, kinds=list(dict.fromkeys([*self.kinds, *kinds])))
 
     def is_less(self, other: Plan) -> bool:
         """Whether it tunes fewer layers than another, and asks no more of them."""

@@ -65,8 +65,9 @@ def test_further_triggers_of_all_to_all_are_recovered_by_this_kind_alone(case):
     assert AllToAll().recover(case, 3) == []
     assert PatchRecovery().recover(case, None) == []
     triggers = unseen_triggers(case, ["patch", "all-to-all"], None)
-    assert triggers
-    assert all(trigger.target is None for trigger in triggers)
+    assert triggers["patch"] == []
+    assert triggers["all-to-all"]
+    assert all(trigger.target is None for trigger in triggers["all-to-all"])
 
 
 def test_two_classes_have_no_other_shift_to_compare_with():

@@ -15,12 +15,13 @@ from ngf_hub.errors import DataError, MethodError
 from ngf_hub.evidence.base import Recovered
 from ngf_hub.evidence.verdict import Judgement
 from ngf_hub.methods.auto import GIVEN, NEAR, WORST_CASE, Plan, plans
-from ngf_hub.methods.base import make_method
+from ngf_hub.methods.base import Outcome, make_method
 from ngf_hub.methods.cure.layers import promising
 from ngf_hub.methods.cure.suspicion import Suspicion
 from ngf_hub.report import Rate
 from ngf_hub.triggers import make_trigger
 from ngf_hub.triggers.folders import load_triggers
+from tests.methods.networks import make_task
 
 DIGITS = [str(digit) for digit in range(10)]
 
@@ -164,7 +165,7 @@ def test_layers_that_the_user_names_are_tuned_as_they_are(backdoored, monkeypatc
     # What a search finds is not what this is about, and it takes long.
     nothing = Suspicion(Judgement([], "nothing found", p_value=0.5), None)
     monkeypatch.setattr("ngf_hub.methods.auto.suspect", lambda *_: nothing)
-    monkeypatch.setattr("ngf_hub.methods.auto.unseen_triggers", lambda *_: [trigger])
+    monkeypatch.setattr("ngf_hub.methods.auto.unseen_triggers", lambda *_: {"patch": [trigger]})
     result = purify(
         copy.deepcopy(classifier),
         images.select(range(120)),
@@ -179,6 +180,26 @@ def test_layers_that_the_user_names_are_tuned_as_they_are(backdoored, monkeypatc
     (attempt,) = result.report.cure.attempts
     assert attempt.layers == result.report.method.layers == named
     assert attempt.kinds == [GIVEN]
+
+
+def test_a_kind_that_is_left_is_told_next(backdoored, monkeypatch):
+    classifier, trigger, images, _ = backdoored
+    harmless = make_trigger("blend:pattern=noise,ratio=0.001", trigger.target)
+    rate = Rate(count=9, n=10)
+    found = {"patch": [Recovered(harmless, 1.0, rate)], "grating": [Recovered(trigger, 1.0, rate)]}
+    suspicion = Suspicion(Judgement([], "backdoored", 0, 0.001), 0, found, list(found))
+    unseen = {"patch": [harmless], "grating": [trigger]}
+    monkeypatch.setattr("ngf_hub.methods.auto.suspect", lambda *_: suspicion)
+    monkeypatch.setattr("ngf_hub.methods.auto.unseen_triggers", lambda *_: unseen)
+    monkeypatch.setattr("ngf_hub.methods.auto.tune", lambda *_: Outcome([], 1))
+    outcome = make_method("auto", {"rounds": 1, "attempts": 3}).tune(
+        make_task(copy.deepcopy(classifier), images.select(range(120)))
+    )
+    first, second, third = outcome.cure.attempts
+    assert (first.kinds, first.left, first.radius) == (["patch"], ["grating"], NEAR)
+    assert (second.layers, second.radius) == (first.layers, NEAR)
+    assert second.kinds == third.kinds == ["patch", "grating"]
+    assert third.radius == WORST_CASE
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,6 +12,7 @@ from ngf_hub.cure_report import Attempt
 from ngf_hub.methods.base import Outcome, Task
 from ngf_hub.methods.teacher import softmax_of
 from ngf_hub.methods.unlearn import Unlearning
+from ngf_hub.outcome import asr_limit
 from ngf_hub.report_parts import Rate
 from ngf_hub.triggers import Trigger
 
@@ -57,18 +58,32 @@ class HeldOut:
         outcome: Outcome,
         layers: Sequence[str],
         kinds: Sequence[str],
-        unseen: Sequence[Trigger],
+        unseen: Mapping[str, Sequence[Trigger]],
         radius: float = 0.0,
     ) -> Attempt:
-        """What the model, as it is now, kept and forgot."""
+        """What the model, as it is now, kept and forgot.
+
+        Args:
+            outcome: Of the tuning.
+            layers: What was tuned.
+            kinds: What it was told to forget.
+            unseen: By kind, triggers that it was not told of.
+            radius: See :class:`Unlearning`.
+        """
         now = softmax_of(self.task).cpu().argmax(1)
         drop, error = self.drop(now)
+        limit = asr_limit(self.task.classifier.num_classes)
+        rates = {kind: self.success(triggers) for kind, triggers in unseen.items()}
         return Attempt(
             layers=list(layers),
             kinds=list(kinds),
             radius=radius,
             steps=outcome.steps,
-            success=self.success(unseen),
+            success=Rate(
+                count=sum(rate.count for rate in rates.values()),
+                n=sum(rate.n for rate in rates.values()),
+            ),
+            left=[kind for kind, rate in rates.items() if (rate.value or 0.0) > limit],
             kept=Rate(count=int((now == self.predicted).sum()), n=len(now)),
             drop=drop,
             drop_error=error,

@@ -173,11 +173,13 @@ def recover_each(
     return {kind: (together | shared)[kind] for kind in kinds}
 
 
-def unseen_triggers(case: Case, kinds: Sequence[str], target: int | None) -> list[Trigger]:
-    """Triggers that were searched anew, from the starts and on the images of ``case``.
+def unseen_triggers(
+    case: Case, kinds: Sequence[str], target: int | None
+) -> dict[str, list[Trigger]]:
+    """Triggers by kind that were searched anew, from the starts and on the images of ``case``.
 
     Purification is not told of them, so that they show whether what it forgot is the
     backdoor or only what it was told.
     """
     recovered = recover_each(case, kinds, target)
-    return [entry.trigger for kind in kinds for entry in recovered[kind] if _works(entry)]
+    return {kind: [entry.trigger for entry in recovered[kind] if _works(entry)] for kind in kinds}

@@ -56,12 +56,20 @@ def test_what_an_attempt_kept_and_forgot(task):
     held_out = HeldOut.of(task)
     with torch.no_grad():
         task.classifier.network.fc.bias.copy_(torch.tensor([0.0, 9.0, 0.0]))
-    attempt = held_out.attempt(Outcome([], 7), ["fc"], ["patch"], [bright_red()])
+    attempt = held_out.attempt(Outcome([], 7), ["fc"], ["patch"], {"patch": [bright_red()]})
     assert attempt.steps == 7
     assert (attempt.kept.count, attempt.kept.n) == (3, 9)
     sure, not_sure = torch.tensor([4.0, 0.0, 0.0]).softmax(0)[:2].tolist()
     assert attempt.drop == pytest.approx(6 / 9 * (sure - not_sure), abs=1e-6)
     assert attempt.success.count == 0  # everything is class 1 now
+    assert attempt.left == []
+
+
+def test_an_attempt_names_the_kinds_that_are_left(task):
+    unseen = {"patch": [bright_red()], "additive": [], "grating": [bright_red()]}
+    attempt = HeldOut.of(task).attempt(Outcome([], 7), ["fc"], ["patch"], unseen)
+    assert attempt.left == ["patch", "grating"]
+    assert (attempt.success.count, attempt.success.n) == (12, 12)
 
 
 @pytest.mark.parametrize("labelled", [False, True])
