@@ -20,10 +20,9 @@ from ngf_hub.devices import make_accelerator
 from ngf_hub.evaluation import default_batch_size, measure
 from ngf_hub.evidence.base import Case
 from ngf_hub.methods import Task
-from ngf_hub.methods.auto import NEAR
 from ngf_hub.methods.cure.layers import rank_layers
 from ngf_hub.methods.cure.suspicion import recover_for
-from ngf_hub.methods.unlearn import Unlearning
+from ngf_hub.methods.unlearn import NEAR, Unlearning
 from ngf_hub.unchanged import State
 
 KIND = {"vgg-badnets": "patch", "vgg-l2inv": "additive", "wrn-grid": "patch"}

@@ -41,6 +41,7 @@ from ngf_hub.methods.cure.suspicion import (
     suspect,
     unseen_triggers,
 )
+from ngf_hub.methods.unlearn import NEAR
 from ngf_hub.outcome import asr_limit
 from ngf_hub.triggers import Trigger
 from ngf_hub.unchanged import State
@@ -48,11 +49,9 @@ from ngf_hub.unchanged import State
 HELD_OUT = 5
 """One in so many images is held out from tuning."""
 FEWEST = 100
-NEAR = 0.0018
-"""Root mean square of the worst-case changes of the first attempt (half of one of 255 steps a
-value); chosen, as the next is, on other models or images than those that judge."""
 WORST_CASE = 0.0045
-"""That of an attempt that follows one that did not forget."""
+"""Root mean square of the worst-case changes of an attempt that follows one that did not forget
+(the first is as near as :data:`NEAR`); chosen on other models or images than those that judge."""
 GIVEN = "given"
 """The kind of the triggers that the user names."""
 

@@ -30,6 +30,10 @@ from ngf_hub.methods.softening import softened
 from ngf_hub.methods.teacher import TeacherObjective
 from ngf_hub.methods.variations import Variations
 
+NEAR = 0.0018
+"""Root mean square of a worst-case change (half of one of 255 steps a value); chosen, as the
+share of the way, on other models or images than those that judge."""
+
 
 @register
 @dataclass
@@ -58,7 +62,7 @@ class Unlearning(Method):
     temperature: float = option(4.0, "temperature of the softmax that is matched", low=1e-3)
     refresh: int = option(5, "steps between new Kronecker factors", low=1)
     radius: float = option(
-        0.0, "root mean square by which half of the triggered images are moved to the target"
+        NEAR, "root mean square by which half of the triggered images are moved to the target"
     )
     share: float = option(
         0.8, "share of the way to the tuned weights that is gone in the end; 1: all of it", high=1

@@ -14,10 +14,11 @@ from ngf_hub.demo import ARCHITECTURE, train_badnets
 from ngf_hub.errors import DataError, MethodError
 from ngf_hub.evidence.base import Recovered
 from ngf_hub.evidence.verdict import Judgement
-from ngf_hub.methods.auto import GIVEN, NEAR, WORST_CASE, Plan, plans
+from ngf_hub.methods.auto import GIVEN, WORST_CASE, Plan, plans
 from ngf_hub.methods.base import Outcome, make_method
 from ngf_hub.methods.cure.layers import promising
 from ngf_hub.methods.cure.suspicion import Suspicion
+from ngf_hub.methods.unlearn import NEAR
 from ngf_hub.report import Rate
 from ngf_hub.triggers import make_trigger
 from ngf_hub.triggers.folders import load_triggers
