@@ -129,9 +129,8 @@ class _Run:
         if not suspicion.flagged:
             # What accused the model has no triggers; it must be silenced by those of others.
             looked = list(dict.fromkeys([*looked, *suspicion.accusing]))
-        best: _Taken | None = None
+        planned = self._plans(ranked, kinds)
         for number in range(self.options.rounds):
-            planned = self._plans(ranked, kinds) if best is None else [best.plan]
             best = self._attempts(planned, seen, unseen, held_out, cure, number)
             again = suspect(self._case(2 + number), looked)
             cure.again = again.verdict(self.task.classifier.class_names)
@@ -141,8 +140,8 @@ class _Run:
                 break
             for kind in again.flagged:
                 seen.setdefault(kind, []).extend(again.triggers([kind]))
-            best.plan = replace(best.plan, kinds=list(seen), radius=WORST_CASE)
-        assert best is not None
+            more = replace(best.plan, kinds=list(seen))
+            planned = _distinct([more, replace(more, radius=WORST_CASE)])
         cure.state, cure.why = self._conclusion(best.attempt, cure)
         told = [trigger for kind in best.plan.kinds for trigger in seen[kind]]
         best.outcome.layers, best.outcome.cure = best.attempt.layers, cure

@@ -203,6 +203,28 @@ def test_a_kind_that_is_left_is_told_next(backdoored, monkeypatch):
     assert third.radius == WORST_CASE
 
 
+def test_what_a_new_search_finds_is_told_before_more_is_asked(backdoored, monkeypatch):
+    classifier, trigger, images, _ = backdoored
+    judgement = Judgement([], "backdoored", 0, 0.001)
+    searches = iter(
+        Suspicion(judgement, 0, {kind: [Recovered(trigger, 1.0, Rate(count=9, n=10))]}, [kind])
+        for kind in ("patch", "grating", "patch")
+    )
+    monkeypatch.setattr("ngf_hub.methods.auto.suspect", lambda *_: next(searches))
+    monkeypatch.setattr("ngf_hub.methods.auto.unseen_triggers", lambda *_: {"patch": [trigger]})
+    monkeypatch.setattr("ngf_hub.methods.auto.tune", lambda *_: Outcome([], 1))
+    outcome = make_method("auto", {"rounds": 2, "attempts": 2}).tune(
+        make_task(copy.deepcopy(classifier), images.select(range(120)))
+    )
+    tried = [(entry.round, entry.kinds, entry.radius) for entry in outcome.cure.attempts]
+    assert tried == [
+        (0, ["patch"], NEAR),
+        (0, ["patch"], WORST_CASE),
+        (1, ["patch", "grating"], NEAR),
+        (1, ["patch", "grating"], WORST_CASE),
+    ]
+
+
 @pytest.mark.slow
 def test_the_recovered_triggers_lie_beside_the_weights(cured, tmp_path):
     folder = cured.save(tmp_path / "out")
