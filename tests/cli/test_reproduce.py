@@ -77,6 +77,7 @@ PURIFY = [
 def work(local_hub, tmp_path_factory):
     """The folder of a chain of commands, and what each of them gave."""
     root = tmp_path_factory.mktemp("reproduce")
+    torch.manual_seed(0)
     network = timm.create_model(
         "test_resnet",
         num_classes=10,
@@ -162,7 +163,7 @@ def test_an_honest_result_agrees_bit_for_bit(work, local_hub):
     # The run did what the published one did, and did something.
     assert told.report.method.change > 0
     assert told.report.before.attack_success.value > 0.3  # a short training, there to be measured
-    assert told.report.after.accuracy.value > 0.5  # far from chance, on any processor
+    assert told.report.after.accuracy.value > 0.8
     assert (told.report.provenance.seed, told.report.method.options["steps"]) == (5, 30)
 
 
