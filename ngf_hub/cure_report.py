@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field
@@ -115,8 +115,10 @@ class Cure(Part):
         chosen = [entry for entry in self.estimates if entry.seen is seen]
         if not chosen:
             return None
-        return _sum([entry.before for entry in chosen]), _sum([entry.after for entry in chosen])
+        return pool([entry.before for entry in chosen]), pool([entry.after for entry in chosen])
 
 
-def _sum(rates: Sequence[Rate]) -> Rate:
+def pool(rates: Iterable[Rate]) -> Rate:
+    """One rate over the images of several."""
+    rates = list(rates)
     return Rate(count=sum(rate.count for rate in rates), n=sum(rate.n for rate in rates))

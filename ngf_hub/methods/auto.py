@@ -19,7 +19,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -159,7 +158,7 @@ class _Run:
         first = [kinds[0]]
         return _distinct(
             [
-                Plan(named, first, NEAR),
+                Plan(named, first),
                 Plan(named, first, WORST_CASE),
                 Plan(named, list(kinds), WORST_CASE),
             ]
@@ -176,9 +175,9 @@ class _Run:
     ) -> _Taken:
         """Tune by one plan after the other until one holds, and keep what the best one made."""
         best: _Taken | None = None
-        waiting = deque(planned)
+        waiting = list(planned)
         while waiting:
-            plan = waiting.popleft()
+            plan = waiting.pop(0)
             if best is not None:
                 tried = sum(entry.round == number for entry in cure.attempts)
                 if self._holds(best.attempt) or self._late() or tried == self.options.attempts:
@@ -192,9 +191,9 @@ class _Run:
             attempt = held_out.attempt(outcome, plan.layers, plan.kinds, unseen, plan.radius)
             attempt.round = number
             cure.attempts.append(attempt)
-            untold = [kind for kind in attempt.left if kind in seen and kind not in plan.kinds]
+            untold = [kind for kind in attempt.left if kind not in plan.kinds]
             if untold and not self._forgot(attempt):
-                waiting = deque(_distinct([entry.told(untold) for entry in (plan, *waiting)]))
+                waiting = _distinct([entry.told(untold) for entry in (plan, *waiting)])
             if best is None or self._order(attempt) < self._order(best.attempt):
                 best = _Taken(plan, outcome, attempt, State(self.task.classifier))
         assert best is not None
@@ -266,7 +265,7 @@ class Plan:
 
     layers: list[str]
     kinds: list[str]
-    radius: float = 0.0
+    radius: float = NEAR
 
     def told(self, kinds: Sequence[str]) -> Plan:
         """The same, with these kinds beside its own."""
@@ -305,8 +304,8 @@ def plans(ranked: Sequence[tuple[Layer, RankedLayer]], kinds: Sequence[str]) -> 
     # On a transformer the layer that promises most may be the first, where a patch is still apart.
     wider = chosen if best[0] in chosen else [*best, *chosen]
     found = [
-        Plan(chosen, first, NEAR),
-        Plan(best, first, NEAR),
+        Plan(chosen, first),
+        Plan(best, first),
         Plan(chosen, first, WORST_CASE),
         Plan(wider, first, WORST_CASE),
         Plan(everything, first, WORST_CASE),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ngf_hub.cure_report import Attempt
+from ngf_hub.cure_report import Attempt, pool
 from ngf_hub.methods.base import Outcome, Task
 from ngf_hub.methods.teacher import softmax_of
 from ngf_hub.methods.unlearn import Unlearning
@@ -79,10 +79,7 @@ class HeldOut:
             kinds=list(kinds),
             radius=radius,
             steps=outcome.steps,
-            success=Rate(
-                count=sum(rate.count for rate in rates.values()),
-                n=sum(rate.n for rate in rates.values()),
-            ),
+            success=pool(rates.values()),
             left=[kind for kind, rate in rates.items() if (rate.value or 0.0) > limit],
             kept=Rate(count=int((now == self.predicted).sum()), n=len(now)),
             drop=drop,
