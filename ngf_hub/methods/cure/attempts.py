@@ -101,7 +101,7 @@ class HeldOut:
 def tune(
     task: Task, names: Sequence[str], triggers: Sequence[Trigger], steps: int, radius: float = 0.0
 ) -> Outcome:
-    """Let the named layers forget some triggers.
+    """Let the named layers, all of them, forget some triggers.
 
     Args:
         radius: See :class:`Unlearning`.
@@ -111,5 +111,6 @@ def tune(
     """
     chosen = [layer for layer in task.layers if layer.name in names]
     return Unlearning(steps=steps, radius=radius).tune(
-        replace(task, layers=chosen, triggers=tuple(triggers))
+        # Told to choose, it would choose among these again and leave some as they are.
+        replace(task, layers=chosen, triggers=tuple(triggers), choose=False)
     )

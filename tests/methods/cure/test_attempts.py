@@ -12,6 +12,7 @@ from ngf_hub.devices import make_accelerator
 from ngf_hub.methods import Outcome, Task
 from ngf_hub.methods.cure.attempts import HeldOut, tune
 from ngf_hub.triggers.patch import PatchTrigger
+from tests.methods.networks import make_task, residual
 
 
 class Shade(nn.Module):
@@ -85,8 +86,16 @@ def test_the_untouched_models_softmax_says_what_is_lost(task, labelled):
     assert held_out.drop(held_out.predicted) == (0, 0)
 
 
-def test_only_the_named_layers_change(task):
+def test_all_named_layers_change_and_no_other():
+    """Though the user named none, so that a method may choose."""
+    task = dataclasses.replace(make_task(residual()), choose=True)
     before = {name: value.clone() for name, value in task.classifier.network.named_parameters()}
-    outcome = tune(task, ["fc"], [bright_red()], 3)
-    assert outcome.steps == 3
-    assert not torch.equal(before["fc.weight"], task.classifier.network.fc.weight)
+    named = ["down", "side", "last"]
+    trigger = PatchTrigger(torch.ones(3, 4, 4), torch.ones(1, 4, 4), 0, place="0x0")
+    assert tune(task, named, [trigger], 3).steps == 3
+    changed = {
+        name.rpartition(".")[0]
+        for name, value in task.classifier.network.named_parameters()
+        if not torch.equal(before[name], value)
+    }
+    assert changed == set(named)
