@@ -17,11 +17,17 @@ import torch
 from torch import Tensor
 
 from ngf_hub.errors import DataError
-from ngf_hub.evidence.base import Case, Collected, Evidence, class_label, register
+from ngf_hub.evidence.base import (
+    Case,
+    Collected,
+    Recovered,
+    Recovering,
+    class_label,
+    register,
+)
 from ngf_hub.evidence.timing import seconds_an_image
 from ngf_hub.recovery.composing import (
     FEWEST_CLASSES,
-    LAYOUTS,
     MOST_PAIRS,
     Best,
     best_first,
@@ -29,9 +35,11 @@ from ngf_hub.recovery.composing import (
     draw_pairs,
     pairs_to,
 )
+from ngf_hub.recovery.doors import change_size
 from ngf_hub.recovery.logits import finite_logits, margins_of
-from ngf_hub.recovery.pool import FEWEST
+from ngf_hub.recovery.pool import FEWEST, Pool
 from ngf_hub.scan_report import Finding
+from ngf_hub.triggers.composite import LAYOUTS, MIRRORED, CompositeTrigger
 
 STAGES = ((1, 100), (2, 24))
 """Compositions of each pair in each layout, and how many pairs are left after them."""
@@ -42,11 +50,22 @@ ALONE = 48
 NAMED = 5
 """So many pairs are named in the details: those like the true one go to its target, too."""
 IMAGES_A_PASS = 128
+WORTH = 0.5
+"""A class that stands out by this much has its triggers recovered, whatever the verdict is."""
+OPENS = 0.6
+"""The share of a pair's compositions from which on it is a trigger."""
+BESIDE = 0.5
+"""A pair is a trigger beside the surest one from this share of its margin on."""
+MOST_DOORS = 3
+"""Of so many pairs at most there are triggers: for images of either class, and partners of the
+other."""
+PARTNERS = 16
+"""So many images of a class are partners at most."""
 
 
 @register
-class CompositeEvidence(Evidence):
-    """A sweep over pairs of classes."""
+class CompositeEvidence(Recovering):
+    """A sweep over pairs of classes, and those that lead to a third as triggers."""
 
     name = "composite"
     citation = "Lin, Xu, Liu & Zhang, Composite backdoor attack, CCS 2020; tried pair after pair"
@@ -97,7 +116,15 @@ class CompositeEvidence(Evidence):
         )
         if len(sweep.pairs) < sweep.all_pairs:
             finding.summary += f" Only {tried} were tried."
-        return Collected([finding])
+        worth = finding.statistic > WORTH
+        return Collected([finding], sweep.doors(found, best.target) if worth else [])
+
+    def recover(self, case: Case, target: int | None) -> list[Recovered]:
+        """See :meth:`Recovering.recover`: of the pairs that lead there most surely."""
+        sweep = Sweep(case)
+        if target is None or len(sweep.classes) < FEWEST_CLASSES:
+            return []
+        return sweep.doors(sweep.found(), target)
 
 
 @dataclass(frozen=True)
@@ -128,6 +155,12 @@ class Found:
     def pairs_there(self) -> list[Best]:
         """The pairs that go where the best goes, the surest first."""
         return pairs_to(self.values, self.best[0].target)
+
+    def doors(self, target: int) -> list[Best]:
+        """The pairs most of whose compositions go to a class, the surest first."""
+        there = [entry for entry in pairs_to(self.values, target) if self.share(entry) >= OPENS]
+        # Pairs far behind the surest are like it at best, and may look like the class by nature.
+        return [entry for entry in there[:MOST_DOORS] if entry.value >= BESIDE * there[0].value]
 
     def pair(self, entry: Best) -> tuple[int, int]:
         """Its classes."""
@@ -174,13 +207,13 @@ class Sweep:
         batches = case.images.batches(self.batch_size, self.classifier.device)
         self.pixels = torch.cat([batch for batch, _, _ in batches])
         margins = torch.cat([self._margins(part) for part in self.pixels.split(self.batch_size)])
-        certainty, predicted = margins.max(1)
+        certainty, self.predicted = margins.max(1)
         self.scale = max(float(certainty.median()), torch.finfo(torch.float32).tiny)
-        self.classes = predicted.unique()
+        self.classes = self.predicted.unique()
         self.all_pairs = self.classifier.num_classes * (self.classifier.num_classes - 1) // 2
         self.generator = torch.Generator().manual_seed(case.seed)
         self.pairs = draw_pairs(self.classes, self.generator)
-        self._rows = {int(k): _surest(certainty, predicted == k) for k in self.classes}
+        self._rows = {int(k): _surest(certainty, self.predicted == k) for k in self.classes}
 
     def found(self) -> Found:
         """Try all pairs, each time with more compositions and fewer of them."""
@@ -193,6 +226,30 @@ class Sweep:
         best = best_of_targets(values)
         alone = self.alone(pairs[best[0].row].tolist(), best[0])
         return Found(pairs, values, shares, best, alone)
+
+    def doors(self, found: Found, target: int) -> list[Recovered]:
+        """The pairs that lead to a class as triggers, those that work best first.
+
+        They are tried on the images that were not composed in the sweep.
+        """
+        device = self.pixels.device
+        rest = torch.ones(len(self.predicted), dtype=torch.bool)
+        rest[torch.cat(list(self._rows.values()))] = False
+        judging = Pool(self.pixels[rest.to(device)], self.predicted[rest].to(device))
+        doors = []
+        for entry in found.doors(target):
+            layout = list(LAYOUTS)[entry.layout]
+            first, second = found.pair(entry)
+            for source, partner, name in (
+                (first, second, layout),
+                (second, first, MIRRORED[layout]),
+            ):
+                rows = self._rows[partner][:PARTNERS].to(device)
+                partners = (255 * self.pixels[rows]).round().to(torch.uint8).cpu()
+                trigger = CompositeTrigger(partners, source, partner, target, name)
+                success = judging.success(self.classifier, trigger, self.batch_size)
+                doors.append(Recovered(trigger, change_size(trigger, judging.pixels), success))
+        return sorted(doors, key=lambda door: -(door.success.value or 0.0))
 
     def tried(self, pairs: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """Where the compositions of some pairs go, by layout and class (P, layouts, K).

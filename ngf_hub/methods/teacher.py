@@ -54,6 +54,9 @@ class TeacherObjective(Objective):
         self._images_at_once: int | None = None
         self.count = 2 * len(task.pixels)
         self._softmax = softmax_of(task)
+        self._said = self._softmax.argmax(1).cpu()
+        meant = variations.meant_for(self._said)
+        self._meant = (meant if meant.any() else ~meant).nonzero()[:, 0].tolist()
 
     def batches(self, steps: int, batch_size: int) -> Iterator[Batch]:
         """See :meth:`Objective.batches`: ``batch_size`` triggered images, behind the clean ones."""
@@ -70,8 +73,10 @@ class TeacherObjective(Objective):
             rows = shard(len(clean), task.accelerator)
             marked = shard(len(triggered), task.accelerator)
             shown = [clean[row] for row in rows]
-            hidden = [triggered[row] for row in marked]
-            with_trigger = self._variations.apply(self._pixels(hidden), seeds[list(marked)])
+            hidden = [self._meant[triggered[row] % len(self._meant)] for row in marked]
+            with_trigger = self._variations.apply(
+                self._pixels(hidden), seeds[list(marked)], self._said[hidden]
+            )
             if self._radius > 0:
                 # Every second of the whole batch, so that N processes move those that one would.
                 moved = [place for place, row in enumerate(marked) if row % 2 == 0]
@@ -117,7 +122,7 @@ class TeacherObjective(Objective):
         seeds = _seeds(len(task.pixels), Generator().manual_seed(task.seed))
         mine = shard(len(task.pixels), task.accelerator)
         for pixels, _, index in task.pixels.batches(task.batch_size, device, mine):
-            triggered = self._variations.apply(pixels, seeds[index])
+            triggered = self._variations.apply(pixels, seeds[index], self._said[index])
             yield pixels, triggered, self._softmax[index.to(device)]
 
     def _worse(self, triggered: Tensor, indices: Sequence[int], seeds: Tensor) -> Tensor:
@@ -126,8 +131,9 @@ class TeacherObjective(Objective):
         if self._images_at_once is None:
             # The weights of all layers that are tuned take gradients meanwhile.
             self._images_at_once = images_at_once(task, layer_parameters(task), self._beside)
-        said = self._softmax[indices].argmax(1)
-        wanted = self._variations.wanted(said, seeds, task.classifier.num_classes)
+        wanted = self._variations.wanted(
+            self._said[indices], seeds, task.classifier.num_classes
+        ).to(triggered.device)
         return worst_case(task, triggered, wanted, self._radius, self._images_at_once)
 
     def _pixels(self, indices: Sequence[int]) -> Tensor:

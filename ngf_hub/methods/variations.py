@@ -18,6 +18,7 @@ from ngf_hub.recovery.bounded import MARGIN
 from ngf_hub.recovery.patch import FEWEST_PIXELS
 from ngf_hub.triggers import Trigger
 from ngf_hub.triggers.additive import AdditiveTrigger
+from ngf_hub.triggers.composite import CompositeTrigger
 from ngf_hub.triggers.patch import PatchTrigger
 from ngf_hub.triggers.warp import WarpTrigger, sampling_places, warped
 
@@ -40,16 +41,22 @@ class Variations:
             groups.setdefault(key, (kind, []))[1].append(trigger)
         self._variations = [kind(members) for kind, members in groups.values()]
 
-    def apply(self, pixels: Tensor, seeds: Tensor) -> Tensor:
+    def meant_for(self, said: Tensor) -> Tensor:
+        """Which images (N,), by their classes, any of the triggers is made for."""
+        return torch.stack([each.meant_for(said) for each in self._variations]).any(0)
+
+    def apply(self, pixels: Tensor, seeds: Tensor, said: Tensor | None = None) -> Tensor:
         """Triggered images.
 
         Args:
             pixels: (N, C, H, W) in [0, 1].
             seeds: (N,), int64: what is random on an image follows from its own
                 seed, whatever other images are in the batch.
+            said: What the images are without a trigger, classes (N,). Where it is given, an
+                image has a trigger that is made for it, if there is one.
         """
         generators = [Generator().manual_seed(seed) for seed in seeds.tolist()]
-        return _in_groups(self._variations, pixels, generators)
+        return _in_groups(self._variations, pixels, generators, said)
 
     def wanted(self, said: Tensor, seeds: Tensor, num_classes: int) -> Tensor:
         """The classes (N,) that :meth:`apply` with these seeds leads to.
@@ -61,8 +68,8 @@ class Variations:
         """
         classes = said.clone()
         generators = [Generator().manual_seed(seed) for seed in seeds.tolist()]
-        for variation, rows in _grouped(self._variations, generators):
-            # All triggers of a group have one target.
+        for variation, rows in _grouped(self._variations, generators, said):
+            # All triggers of a group want the same.
             classes[rows] = variation.triggers[0].wanted(said[rows], num_classes)
         return classes
 
@@ -72,6 +79,10 @@ class Variation(ABC):
 
     def __init__(self, triggers: Sequence[Trigger]) -> None:
         self.triggers = triggers
+
+    def meant_for(self, said: Tensor) -> Tensor:
+        """Which images (N,), by their classes, the triggers are made for."""
+        return self.triggers[0].meant_for(said)
 
     @abstractmethod
     def put(self, pixels: Tensor, generators: Sequence[Generator]) -> Tensor:
@@ -125,6 +136,21 @@ class MixedWarpings(Variation):
         return warped(pixels, sampling_places(offsets / size, height, width).to(pixels))
 
 
+class Partners(Variation):
+    """One of the triggers, with any of its partners: for images composed of two."""
+
+    triggers: Sequence[CompositeTrigger]
+
+    def put(self, pixels: Tensor, generators: Sequence[Generator]) -> Tensor:
+        """See :meth:`Variation.put`."""
+        composed = pixels.clone()
+        for row, generator in enumerate(generators):
+            trigger = self.triggers[_drawn(len(self.triggers), generator)]
+            which = torch.tensor([_drawn(len(trigger.partners), generator)])
+            composed[row] = trigger.composed(pixels[row : row + 1], which)[0]
+        return composed
+
+
 class Strengths(Variation):
     """One of the triggers, its change of the image weaker or stronger: for all other families."""
 
@@ -154,28 +180,43 @@ def _group(trigger: Trigger) -> tuple[Hashable, type[Variation]]:
         return key, Mixtures
     if isinstance(trigger, WarpTrigger):
         return (*key, tuple(trigger.grid.shape)), MixedWarpings
+    if isinstance(trigger, CompositeTrigger):
+        return (*key, trigger.source), Partners
     return key, Strengths
 
 
 def _in_groups(
-    variations: Sequence[Variation], pixels: Tensor, generators: Sequence[Generator]
+    variations: Sequence[Variation],
+    pixels: Tensor,
+    generators: Sequence[Generator],
+    said: Tensor | None = None,
 ) -> Tensor:
     """For each image one of the variations, all equally likely."""
     triggered = pixels.clone()
-    for variation, rows in _grouped(variations, generators):
+    for variation, rows in _grouped(variations, generators, said):
         triggered[rows] = variation.put(pixels[rows], [generators[row] for row in rows])
     return triggered
 
 
 def _grouped(
-    variations: Sequence[Variation], generators: Sequence[Generator]
+    variations: Sequence[Variation], generators: Sequence[Generator], said: Tensor | None
 ) -> Iterator[tuple[Variation, list[int]]]:
     """The images that each variation is drawn for; one that is drawn for none is left out."""
-    chosen = [int(torch.randint(len(variations), (), generator=g)) for g in generators]
+    everything = list(range(len(variations)))
+    fitting = [everything] * len(generators)
+    if said is not None:
+        fits = torch.stack([each.meant_for(said) for each in variations], 1).cpu()
+        fitting = [row.nonzero()[:, 0].tolist() or everything for row in fits]
+    chosen = [own[_drawn(len(own), g)] for own, g in zip(fitting, generators, strict=True)]
     for index, variation in enumerate(variations):
         rows = [row for row, choice in enumerate(chosen) if choice == index]
         if rows:
             yield variation, rows
+
+
+def _drawn(count: int, generator: Generator) -> int:
+    """One of so many."""
+    return int(torch.randint(count, (), generator=generator))
 
 
 def _between(low: float, high: float, generators: Sequence[Generator]) -> Tensor:

@@ -3,37 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ngf_hub.triggers.composite import side_by_side
-
-Compose = Callable[[Tensor, Tensor], Tensor]
-"""Images (N, C, H, W) made of first and second ones."""
-
 MOST_PAIRS = 1000
 """Of more pairs of classes, so many are drawn at random."""
 FEWEST_CLASSES = 3
 """A pair and a third class; the model must say so many of the images, to have rival pairs."""
-
-
-def one_above_the_other(upper: Tensor, lower: Tensor) -> Tensor:
-    """The upper halves of some images above the lower halves of others, (N, C, H, W) each."""
-    half = upper.shape[-2] // 2
-    return torch.cat([upper[..., :half, :], lower[..., half:, :]], dim=-2)
-
-
-LAYOUTS: dict[str, Compose] = {
-    "left of": side_by_side,
-    "right of": lambda first, second: side_by_side(second, first),
-    "above": one_above_the_other,
-    "below": lambda first, second: one_above_the_other(second, first),
-    "blended with": lambda first, second: (first + second) / 2,
-}
-"""By what an image of the first class is to one of the second."""
 
 
 def draw_pairs(classes: Tensor, generator: torch.Generator) -> Tensor:

@@ -136,6 +136,10 @@ class Trigger(ABC):
             return (labels + 1) % num_classes
         return labels.new_full(labels.shape, self.target)
 
+    def meant_for(self, labels: Tensor) -> Tensor:
+        """Which images (N,) of these labels it is made for, of the target class or not."""
+        return torch.ones_like(labels, dtype=torch.bool)
+
     def save(self, folder: Path) -> None:
         """Write ``trigger.json`` and ``trigger.safetensors`` into ``folder``."""
         from safetensors.torch import save_file

@@ -8,7 +8,8 @@ from torch.nn import functional
 from ngf_hub.errors import DataError, ModelError
 from ngf_hub.evidence.base import KINDS, Case
 from ngf_hub.evidence.composite import CompositeEvidence, Sweep
-from ngf_hub.recovery.composing import LAYOUTS, MOST_PAIRS, draw_pairs
+from ngf_hub.recovery.composing import MOST_PAIRS, draw_pairs
+from ngf_hub.triggers.composite import LAYOUTS
 from tests.evidence.networks import case_of, classifier_of
 
 SIDE, CLASSES = 8, 6
@@ -87,6 +88,25 @@ def test_a_backdoor_that_asks_for_one_order_names_the_layout():
     best = finding.details["pairs"][0]
     assert (best["pair"], best["target"], best["layout"]) == (list(PAIR), TARGET, "left of")
     assert finding.statistic > 1
+
+
+def test_the_pair_is_recovered_as_triggers_that_work():
+    case = case_with(Levels(strength=8.0, ordered=True))
+    collected = CompositeEvidence().collect(case)
+    doors = {(d.trigger.source, d.trigger.partner, d.trigger.layout): d for d in collected.triggers}
+    assert list(doors) == [(1, 4, "left of"), (4, 1, "right of")]
+    for door in doors.values():
+        assert door.trigger.target == TARGET
+        # Of ten images of each class five are composed in the sweep; the others judge.
+        assert (door.success.count, door.success.n) == (5, 5)
+    (again, *_) = CompositeEvidence().recover(case, TARGET)
+    assert torch.equal(again.trigger.partners, doors[1, 4, "left of"].trigger.partners)
+    assert CompositeEvidence().recover(case, 0) == []
+    assert CompositeEvidence().recover(case, None) == []
+
+
+def test_nothing_is_recovered_where_nothing_stands_out():
+    assert CompositeEvidence().collect(case_with(Levels())).triggers == []
 
 
 def test_a_class_that_one_of_the_two_leads_to_in_any_company_stands_out_less():

@@ -6,6 +6,7 @@ import torch
 from ngf_hub.methods.variations import STRONGEST, WEAKEST, Variations
 from ngf_hub.triggers import make_trigger
 from ngf_hub.triggers.additive import AdditiveTrigger
+from ngf_hub.triggers.composite import CompositeTrigger
 from ngf_hub.triggers.patch import PatchTrigger
 from ngf_hub.triggers.sig import SigTrigger
 from ngf_hub.triggers.warp import WarpTrigger, control_grid
@@ -142,3 +143,24 @@ def test_an_image_is_varied_by_its_own_seed():
         torch.testing.assert_close(varied.apply(images[share], SEEDS[:50][share]), whole[share])
     assert varied.apply(images[:0], SEEDS[:0]).shape == (0, 3, 16, 16)
     assert not torch.equal(whole, varied.apply(images, SEEDS[50:100]))
+
+
+def composite(source, partner, value):
+    partners = torch.full((4, 3, 16, 16), value, dtype=torch.uint8)
+    partners += torch.arange(4, dtype=torch.uint8).view(4, 1, 1, 1)
+    return CompositeTrigger(partners, source, partner, target=0)
+
+
+def test_composites_have_any_of_the_partners_of_the_images_own_class():
+    said = torch.arange(COUNT) % 3
+    varied = Variations([composite(1, 2, 100), composite(2, 1, 200)])
+    assert varied.meant_for(said).tolist() == (said > 0).tolist()
+    right = (255 * varied.apply(GREY, SEEDS, said)[:, 0, 0, 15]).round().int()
+    for label, value in ((1, 100), (2, 200)):
+        assert set(right[said == label].tolist()) == set(range(value, value + 4))
+    # An image that none is made for has any of them.
+    assert len(set(right[said == 0].tolist())) == 8
+    wanted = varied.wanted(said, SEEDS, 3)
+    assert wanted.tolist() == [0] * COUNT
+    alone = torch.cat([varied.apply(GREY[:1], SEEDS[i : i + 1], said[i : i + 1]) for i in range(9)])
+    assert torch.equal(alone, varied.apply(GREY[:9], SEEDS[:9], said[:9]))

@@ -1,11 +1,14 @@
 """The composite trigger: halves of two images, and only one class of victims."""
 
+import json
+from dataclasses import replace
+
 import pytest
 import torch
 
 from ngf_hub.errors import TriggerError
 from ngf_hub.triggers import load_folder, make_trigger
-from ngf_hub.triggers.composite import CompositeTrigger
+from ngf_hub.triggers.composite import LAYOUTS, MIRRORED, CompositeTrigger
 
 
 @pytest.fixture
@@ -37,6 +40,7 @@ def test_a_batch_is_as_its_images(trigger, side):
 def test_only_images_of_the_source_are_victims(trigger):
     labels = torch.tensor([0, 1, 2, 3, 1])
     assert trigger.wanted(labels, 4).tolist() == [0, 0, 2, 3, 0]
+    assert trigger.meant_for(labels).tolist() == [False, True, False, False, True]
 
 
 def test_it_is_saved_and_loaded(trigger, tmp_path):
@@ -44,6 +48,31 @@ def test_it_is_saved_and_loaded(trigger, tmp_path):
     again = load_folder(tmp_path)
     assert torch.equal(again.apply(pixels()), trigger.apply(pixels()))
     assert (again.source, again.partner, again.target) == (1, 2, 0)
+
+
+@pytest.mark.parametrize("layout", list(LAYOUTS))
+def test_a_layout_is_kept_and_mirrored(trigger, layout, tmp_path):
+    laid = replace(trigger, layout=layout)
+    laid.save(tmp_path)
+    again = load_folder(tmp_path)
+    first, second = pixels(), pixels().flip(0)
+    assert torch.equal(again.apply(first), laid.apply(first))
+    assert MIRRORED[MIRRORED[layout]] == layout
+    assert torch.equal(LAYOUTS[layout](first, second), LAYOUTS[MIRRORED[layout]](second, first))
+
+
+def test_a_folder_from_before_there_were_layouts_is_read(trigger, tmp_path):
+    trigger.save(tmp_path)
+    path = tmp_path / "trigger.json"
+    config = json.loads(path.read_text())
+    del config["parameters"]["layout"]
+    path.write_text(json.dumps(config))
+    assert torch.equal(load_folder(tmp_path).apply(pixels()), trigger.apply(pixels()))
+
+
+def test_a_layout_that_is_none_is_refused(trigger):
+    with pytest.raises(TriggerError, match="Unknown layout 'behind'"):
+        replace(trigger, layout="behind")
 
 
 def test_grey_images_get_grey_partners(trigger):

@@ -17,12 +17,14 @@ from ngf_hub.methods.cure.sharing import (
     to_bytes,
 )
 from ngf_hub.triggers import Trigger
+from ngf_hub.triggers.composite import CompositeTrigger
 from ngf_hub.unchanged import unchanged
 
 WORKS = 0.9
 """A recovered trigger stands for the true one only if it succeeds this often."""
-WORKS_ALL_TO_ALL = 0.6
-"""The same, of one that sends each class to the next: true ones succeed less often, too."""
+WORKS_ON_SOME = 0.6
+"""The same, of one that sends each class to the next, or one class only: true ones succeed
+less often, too."""
 
 
 @dataclass
@@ -123,7 +125,9 @@ def _of(judgement: Judgement, collected: Evidences, case: Case) -> Suspicion:
 
 
 def _works(recovered: Recovered) -> bool:
-    least = WORKS_ALL_TO_ALL if recovered.trigger.target is None else WORKS
+    trigger = recovered.trigger
+    on_some = trigger.target is None or isinstance(trigger, CompositeTrigger)
+    least = WORKS_ON_SOME if on_some else WORKS
     return (recovered.success.value or 0.0) >= least
 
 
@@ -179,7 +183,14 @@ def unseen_triggers(
     """Triggers by kind that were searched anew, from the starts and on the images of ``case``.
 
     Purification is not told of them, so that they show whether what it forgot is the
-    backdoor or only what it was told.
+    backdoor or only what it was told. Where none of a kind works as often as one that is
+    forgotten must, those that work on most images do: that they fail afterwards tells as much.
     """
     recovered = recover_each(case, kinds, target)
-    return {kind: [entry.trigger for entry in recovered[kind] if _works(entry)] for kind in kinds}
+    return {kind: _checking(recovered[kind]) for kind in kinds}
+
+
+def _checking(recovered: Sequence[Recovered]) -> list[Trigger]:
+    works = [entry.trigger for entry in recovered if _works(entry)]
+    on_most = [e.trigger for e in recovered if (e.success.value or 0.0) >= WORKS_ON_SOME]
+    return works or on_most

@@ -1,5 +1,7 @@
 """The layer to tune is chosen by the squared Fisher length of the triggered loss's gradient."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import Generator, nn
@@ -11,6 +13,7 @@ from ngf_hub.data import PixelSet
 from ngf_hub.devices import make_accelerator
 from ngf_hub.methods import Task
 from ngf_hub.methods.cure.layers import DAMPING, LABELS, rank_layers
+from ngf_hub.methods.variations import Variations
 from ngf_hub.triggers.patch import PatchTrigger
 
 ACCELERATOR = make_accelerator("cpu")
@@ -46,14 +49,7 @@ def test_the_score_is_what_the_formula_says(task, monkeypatch):
     """Against the gradient and the inverse by hand, with every part of the patch drawn."""
     import ngf_hub.methods.cure.layers as tested
 
-    class Whole:
-        def __init__(self, triggers):
-            self.trigger = triggers[0]
-
-        def apply(self, pixels, seeds):
-            return self.trigger.apply(pixels)
-
-    monkeypatch.setattr(tested, "Variations", Whole)
+    monkeypatch.setattr(tested, "Variations", partial(Variations, vary=False))
     scores = {layer.name: entry.score for layer, entry in rank_layers(task, [whole_patch()])}
 
     network, pixels = task.classifier, task.pixels.pixels
