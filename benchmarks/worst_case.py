@@ -23,8 +23,8 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.forgetting import KIND, Example, of_folder, third_party
-from ngf_hub.methods.auto import WORST_CASE
 from ngf_hub.methods.cure.layers import promising
+from ngf_hub.methods.cure.plans import WORST_CASE
 from ngf_hub.methods.unlearn import NEAR, Unlearning
 
 ATTACKED = {

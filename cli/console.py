@@ -163,6 +163,8 @@ def cure_verdict(cure: Cure) -> str:
     """What a method that checks itself says of its work, in one sentence or two."""
     if cure.state == "nothing found":
         return f"Nothing found, and nothing changed. {cure.why}"
+    if cure.state == "precaution":
+        return f"No backdoor was found; what came near one was forgotten. {cure.why}"
     if cure.state == "purified":
         return f"Purified, estimated with recovered triggers. {cure.why}"
     return f"Not established that the backdoor is gone. {cure.why}"

@@ -10,7 +10,7 @@ from pydantic import Field
 from ngf_hub.report_parts import Part, Rate
 from ngf_hub.scan_report import Finding
 
-CureState = Literal["nothing found", "purified", "not established"]
+CureState = Literal["nothing found", "purified", "precaution", "not established"]
 
 
 class Verdict(Part):
@@ -88,8 +88,9 @@ class Cure(Part):
     Attributes:
         state: ``nothing found``: nothing was suspected and the weights are those from
             before; ``purified``: recovered triggers that purification did not see work
-            no more, and a new search finds no more than on clean models; ``not
-            established``: otherwise.
+            no more, and a new search finds no more than on clean models; ``precaution``:
+            the same, of a model that was not flagged but came near; ``not established``:
+            otherwise.
         why: What the state rests on, in one line.
         suspected: What the search found in the model as it came.
         again: What a new search, from new starts, found in the purified model.

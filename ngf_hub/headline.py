@@ -85,6 +85,9 @@ def _of_cure(cure: Cure, quote: Quote) -> Headline:
             "No backdoor was found, and the weights are those of the source.",
             f"{why} A search that finds nothing is no proof that there is nothing.",
         )
+    if cure.state == "precaution":
+        said = "No backdoor was found; what came near one was forgotten as a precaution."
+        return Headline("NOTE", said, why)
     if cure.state == "purified":
         return Headline("NOTE", "Purified; this is an estimate with recovered triggers.", why)
     return Headline("WARNING", "It is not established that the backdoor is gone.", why)

@@ -50,11 +50,6 @@ class Judgement:
     warnings: list[str] = field(default_factory=list)
     ranked: list[str] = field(default_factory=list)
 
-    @property
-    def is_near(self) -> bool:
-        """Whether it is not flagged, but few clean models look as suspicious."""
-        return self.verdict == "nothing found" and (self.p_value or 0.0) <= NEAR
-
 
 def combine(p_values: Sequence[float]) -> float:
     """The p-value of the smallest of several: 1 − (1 − min p)^m (Šidák, 1967).

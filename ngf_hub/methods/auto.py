@@ -1,7 +1,9 @@
 """The default: look for a backdoor, forget it by the layers that suffice, and check.
 
 1. Search the model for a class that triggers lead to far more easily than on clean
-   models (:mod:`ngf_hub.evidence`). If there is none, nothing is changed.
+   models (:mod:`ngf_hub.evidence`). If there is none, nothing is changed. What
+   comes near, so that few clean models look as suspicious, is forgotten as a precaution
+   if the first attempt does so at little cost; else, too, nothing is changed.
 2. Choose the layers that promise most (:func:`ngf_hub.methods.cure.layers.promising`).
 3. Let them forget the recovered triggers, with the untouched model as teacher and
    without labels (:mod:`ngf_hub.methods.unlearn`), half of the triggered images made a
@@ -26,13 +28,15 @@ from typing import ClassVar
 import torch
 
 from ngf_hub.adapters.layers import Layer
-from ngf_hub.cure_report import Attempt, Cure, CureState, RankedLayer
+from ngf_hub.cure_report import Attempt, Cure, CureState, RankedLayer, Verdict
 from ngf_hub.devices import total
 from ngf_hub.errors import DataError
 from ngf_hub.evidence.base import Case
+from ngf_hub.evidence.verdict import NEAR
 from ngf_hub.methods.base import Method, Outcome, Task, option, register
 from ngf_hub.methods.cure.attempts import HeldOut, tune
-from ngf_hub.methods.cure.layers import promising, rank_layers
+from ngf_hub.methods.cure.layers import rank_layers
+from ngf_hub.methods.cure.plans import WORST_CASE, Plan, distinct, plans
 from ngf_hub.methods.cure.suspicion import (
     Suspicion,
     searching_kinds,
@@ -40,7 +44,6 @@ from ngf_hub.methods.cure.suspicion import (
     suspect,
     unseen_triggers,
 )
-from ngf_hub.methods.unlearn import NEAR
 from ngf_hub.outcome import asr_limit
 from ngf_hub.triggers import Trigger
 from ngf_hub.unchanged import State
@@ -48,9 +51,6 @@ from ngf_hub.unchanged import State
 HELD_OUT = 5
 """One in so many images is held out from tuning."""
 FEWEST = 100
-WORST_CASE = 0.0045
-"""Root mean square of the worst-case changes of an attempt that follows one that did not forget
-(the first is as near as :data:`NEAR`); chosen on other models or images than those that judge."""
 GIVEN = "given"
 """The kind of the triggers that the user names."""
 
@@ -74,6 +74,12 @@ class Auto(Method):
     max_drop: float = option(1.0, "points of clean accuracy that may be spent")
     budget: float = option(0.0, "seconds after which nothing new is begun; 0: no limit")
     force: int = option(0, "1: go on where nothing was found on the model")
+    caution: float = option(
+        NEAR,
+        "largest p-value at which what comes near a backdoor is forgotten as a precaution, if "
+        "max_drop may well suffice; 0: never",
+        high=1,
+    )
 
     def tune(self, task: Task) -> Outcome:
         """See :meth:`Method.tune`."""
@@ -98,17 +104,17 @@ class _Run:
         self.checking = replace(task, pixels=task.pixels.select(order[:count]))
         self.original = State(task.classifier)
         self.limit = asr_limit(task.classifier.num_classes)
+        self.precaution = False
 
     def outcome(self) -> Outcome:
         """Search, and go on if there is reason to."""
         suspicion = suspect(self._case(0), strong_kinds())
         suspected = suspicion.verdict(self.task.classifier.class_names)
         if not (suspicion.is_backdoored or self.options.force or self.task.triggers):
-            why = suspected.summary
-            if suspicion.judgement.is_near and suspicion.found:
-                why += " The option force forgets it all the same."
-            cure = Cure(state="nothing found", why=why, suspected=suspected)
-            return Outcome([], 0, layers=[], cure=cure)
+            self.precaution = bool(suspicion.found) and self._near(suspected)
+            if not self.precaution:
+                cure = Cure(state="nothing found", why=suspected.summary, suspected=suspected)
+                return Outcome([], 0, layers=[], cure=cure)
         cure = Cure(state="not established", suspected=suspected)
         if not (suspicion.found or self.task.triggers):
             cure.why = "No trigger was recovered that works, so there is nothing to forget."
@@ -129,6 +135,9 @@ class _Run:
             # What accused the model has no triggers; it must be silenced by those of others.
             looked = list(dict.fromkeys([*looked, *suspicion.accusing]))
         planned = self._plans(ranked, kinds)
+        if self.precaution:
+            # What is natural to the classes is not forgotten by so little, and is no backdoor.
+            planned = planned[:1]
         for number in range(self.options.rounds):
             best = self._attempts(planned, seen, unseen, held_out, cure, number)
             again = suspect(self._case(2 + number), looked)
@@ -140,8 +149,10 @@ class _Run:
             for kind in again.flagged:
                 seen.setdefault(kind, []).extend(again.triggers([kind]))
             more = replace(best.plan, kinds=list(seen))
-            planned = _distinct([more, replace(more, radius=WORST_CASE)])
+            planned = distinct([more, replace(more, radius=WORST_CASE)])
         cure.state, cure.why = self._conclusion(best.attempt, cure)
+        if self.precaution and cure.state != "precaution":
+            return self._left_alone(best.attempt, cure)
         told = [trigger for kind in best.plan.kinds for trigger in seen[kind]]
         best.outcome.layers, best.outcome.cure = best.attempt.layers, cure
         best.outcome.seen = told
@@ -156,7 +167,7 @@ class _Run:
         # The user has named the layers.
         named = [layer.name for layer in self.task.layers]
         first = [kinds[0]]
-        return _distinct(
+        return distinct(
             [
                 Plan(named, first),
                 Plan(named, first, WORST_CASE),
@@ -193,7 +204,7 @@ class _Run:
             cure.attempts.append(attempt)
             untold = [kind for kind in attempt.left if kind not in plan.kinds]
             if untold and not self._forgot(attempt):
-                waiting = _distinct([entry.told(untold) for entry in (plan, *waiting)])
+                waiting = distinct([entry.told(untold) for entry in (plan, *waiting)])
             if best is None or self._order(attempt) < self._order(best.attempt):
                 best = _Taken(plan, outcome, attempt, State(self.task.classifier))
         assert best is not None
@@ -246,38 +257,35 @@ class _Run:
                 "not established",
                 f"A new search of the purified model finds a backdoor: {cure.again.summary}",
             )
-        return (
-            "purified",
+        done = (
             f"Triggers that it was not told of work on {rate}, and a new search finds no more "
-            "than on clean models.",
+            "than on clean models."
         )
+        if not self.precaution:
+            return "purified", done
+        if cure.again is not None and self._near(cure.again):
+            return "not established", f"A new search comes as near: {cure.again.summary}"
+        # By its 95 % interval: of images that a model was trained on it is too sure, and so too
+        # much seems lost.
+        if 100 * (attempt.drop - 1.96 * attempt.drop_error) > self.options.max_drop:
+            cost = f"{100 * attempt.drop:.1f} points of accuracy"
+            return "not established", f"It would cost about {cost}."
+        return "precaution", f"{cure.suspected.summary} It was forgotten as a precaution. {done}"
 
+    def _near(self, verdict: Verdict) -> bool:
+        """Whether few clean models look as suspicious as this, be it flagged or not."""
+        return verdict.p_value is not None and verdict.p_value <= self.options.caution
 
-@dataclass(frozen=True)
-class Plan:
-    """One way to forget.
-
-    Attributes:
-        layers: The layers to tune.
-        kinds: The kinds of triggers to forget.
-        radius: How far half of the triggered images are moved on towards their class.
-    """
-
-    layers: list[str]
-    kinds: list[str]
-    radius: float = NEAR
-
-    def told(self, kinds: Sequence[str]) -> Plan:
-        """The same, with these kinds beside its own."""
-        return replace(self, kinds=list(dict.fromkeys([*self.kinds, *kinds])))
-
-    def is_less(self, other: Plan) -> bool:
-        """Whether it tunes fewer layers than another, and asks no more of them."""
-        return (
-            len(self.layers) < len(other.layers)
-            and len(self.kinds) <= len(other.kinds)
-            and self.radius <= other.radius
+    def _left_alone(self, attempt: Attempt, cure: Cure) -> Outcome:
+        """The weights from before, where a precaution did not succeed or would cost too much."""
+        self.original.restore()
+        attempt.taken = False
+        cure.state, cure.again = "nothing found", None  # that search was of other weights
+        cure.why = (
+            f"{cure.suspected.summary} To forget it as a precaution was tried, and not kept. "
+            f"{cure.why} The option force keeps it all the same."
         )
+        return Outcome([], 0, layers=[], cure=cure)
 
 
 @dataclass
@@ -288,33 +296,3 @@ class _Taken:
     outcome: Outcome
     attempt: Attempt
     weights: State
-
-
-def plans(ranked: Sequence[tuple[Layer, RankedLayer]], kinds: Sequence[str]) -> list[Plan]:
-    """What may be tried, in order.
-
-    Args:
-        ranked: The layers, the most promising first.
-        kinds: The kinds of triggers, the most significant first. The first plan
-            forgets these alone: each kind more costs clean accuracy, and so does
-            moving triggered images by more, which comes where they are not enough.
-    """
-    best, first = [ranked[0][1].name], [kinds[0]]
-    chosen, everything = promising(ranked), [entry.name for _, entry in ranked]
-    # On a transformer the layer that promises most may be the first, where a patch is still apart.
-    wider = chosen if best[0] in chosen else [*best, *chosen]
-    found = [
-        Plan(chosen, first),
-        Plan(best, first),
-        Plan(chosen, first, WORST_CASE),
-        Plan(wider, first, WORST_CASE),
-        Plan(everything, first, WORST_CASE),
-        Plan(chosen, list(kinds), WORST_CASE),
-        Plan(everything, list(kinds), WORST_CASE),
-    ]
-    return _distinct(found)
-
-
-def _distinct(found: Sequence[Plan]) -> list[Plan]:
-    """Each plan once, in the same order."""
-    return [plan for place, plan in enumerate(found) if plan not in found[:place]]

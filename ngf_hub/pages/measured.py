@@ -19,6 +19,7 @@ MOST_CLASSES = 100
 MOST_LAYERS = 8
 _CURES: dict[str, tuple[Tone, str]] = {
     "purified": ("good", "Purified"),
+    "precaution": ("info", "Precaution"),
     "not established": ("warn", "Not established"),
     "nothing found": ("info", "Nothing found"),
 }

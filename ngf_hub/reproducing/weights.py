@@ -108,7 +108,7 @@ def measure_published(
     yield from compare_measurements(
         name, report.accuracy_name, report.current, measured, same_n=False
     )
-    if report.cure is not None and report.cure.state == "purified":
+    if report.cure is not None and report.cure.state in ("purified", "precaution"):
         triggers = load_triggers(reproduced / UNSEEN)
         rate = _pooled(classifier, judge, triggers, accelerator)
         claimed = report.cure.pooled(seen=False)

@@ -69,7 +69,6 @@ def test_what_comes_near_is_said():
     near = judge([finding("patch", 2.2, 3), finding("margin", 0.0, 5)], simulated())
     assert SIGNIFICANCE < near.p_value <= NEAR
     assert near.verdict == "nothing found"
-    assert near.is_near
     assert near.target is None
     share = f"{100 * near.p_value:.1f} %"
     assert near.summary.endswith(
@@ -77,7 +76,6 @@ def test_what_comes_near_is_said():
         "suspicious."
     )
     far = judge([finding("patch", 1.0, 3), finding("margin", 0.0, 5)], simulated())
-    assert not far.is_near
     assert "Nearest" not in far.summary
 
 

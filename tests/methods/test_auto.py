@@ -1,22 +1,20 @@
 """``auto``: it finds, forgets and checks; it leaves alone what it finds nothing in."""
 
 import copy
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 from ngf_hub import purify
 from ngf_hub.attacks.scratch import make_classifier
-from ngf_hub.cure_report import RankedLayer
 from ngf_hub.data import PixelSet, load_images
 from ngf_hub.demo import ARCHITECTURE, train_badnets
 from ngf_hub.errors import DataError, MethodError
 from ngf_hub.evidence.base import Recovered
 from ngf_hub.evidence.verdict import Judgement
-from ngf_hub.methods.auto import GIVEN, WORST_CASE, Plan, plans
+from ngf_hub.methods.auto import GIVEN
 from ngf_hub.methods.base import Outcome, make_method
-from ngf_hub.methods.cure.layers import promising
+from ngf_hub.methods.cure.plans import WORST_CASE
 from ngf_hub.methods.cure.suspicion import Suspicion
 from ngf_hub.methods.unlearn import NEAR
 from ngf_hub.report import Rate
@@ -90,13 +88,12 @@ def test_what_it_was_told_of_and_what_not_are_apart(cured):
 
 
 @pytest.mark.slow
-def test_only_the_layer_that_is_named_has_changed(backdoored, cured):
+def test_the_layers_that_the_report_names_have_changed_and_no_other(backdoored, cured):
     before, after = backdoored[0].network.state_dict(), cured.model.state_dict()
     changed = {
         name.rpartition(".")[0] for name in before if not torch.equal(before[name], after[name])
     }
-    assert changed
-    assert changed <= set(cured.report.method.layers)
+    assert changed == set(cured.report.method.layers)
 
 
 def test_too_few_images_are_refused(backdoored):
@@ -104,55 +101,81 @@ def test_too_few_images_are_refused(backdoored):
         run(backdoored, tune=backdoored[2].select(range(30)))
 
 
-def ranked(scores):
-    """Layers in the order of execution, with these scores."""
-    layers = [
-        (SimpleNamespace(depth=depth), RankedLayer(name=name, score=score))
-        for depth, (name, score) in enumerate(scores.items())
-    ]
-    return sorted(layers, key=lambda entry: -entry[1].score)
+def near(backdoored, monkeypatch, *, again=0.5, p_value=0.03, unseen=None, **options):
+    """A run on a model that is not flagged; ``again`` is the p-value of the search after it."""
+    classifier, trigger, images, judge = backdoored
+    door = Recovered(trigger, 1.0, Rate(count=9, n=10))
+    searches = iter(
+        Suspicion(Judgement([], "nothing found", p_value=p, summary=f"{p}."), 0, {"patch": [door]})
+        for p in (p_value, again)
+    )
+    monkeypatch.setattr("ngf_hub.methods.auto.suspect", lambda *_: next(searches))
+    monkeypatch.setattr(
+        "ngf_hub.methods.auto.unseen_triggers", lambda *_: {"patch": unseen or [trigger]}
+    )
+    model = copy.deepcopy(classifier)
+    result = purify(
+        model,
+        images,
+        judge=judge.pixels,
+        judge_labels=judge.labels,
+        options={"max_drop": 5.0, **options},
+        device="cpu",
+    )
+    before, after = classifier.network.state_dict(), result.model.state_dict()
+    changed = [name for name in before if not torch.equal(before[name], after[name])]
+    return result.report, changed
 
 
-def test_the_first_plan_is_the_most_promising():
-    layers = ranked({"a": 9.0, "b": 3.0, "c": 5.0, "d": 4.0, "e": 1.0, "f": 2.0})
-    assert promising(layers) == ["c", "f"]
-    everything = ["a", "c", "d", "b", "f", "e"]
-    assert plans(layers, ["patch", "additive"]) == [
-        Plan(["c", "f"], ["patch"], NEAR),
-        Plan(["a"], ["patch"], NEAR),
-        Plan(["c", "f"], ["patch"], WORST_CASE),
-        Plan(["a", "c", "f"], ["patch"], WORST_CASE),
-        Plan(everything, ["patch"], WORST_CASE),
-        Plan(["c", "f"], ["patch", "additive"], WORST_CASE),
-        Plan(everything, ["patch", "additive"], WORST_CASE),
-    ]
-    alone = plans(ranked({"a": 1.0}), [GIVEN])
-    assert alone == [Plan(["a"], [GIVEN], NEAR), Plan(["a"], [GIVEN], WORST_CASE)]
-
-
-def test_a_plan_is_less_only_where_nothing_is_more():
-    plan = Plan(["c", "f"], ["patch"], WORST_CASE)
-    assert Plan(["c"], ["patch"]).is_less(plan)
-    assert not Plan(["c", "f"], ["patch"]).is_less(plan)
-    assert not Plan(["c"], ["patch", "additive"]).is_less(plan)
-    assert not Plan(["c"], ["patch"], WORST_CASE).is_less(Plan(["c", "f"], ["patch"]))
+@pytest.mark.slow
+def test_what_comes_near_is_forgotten_as_a_precaution(backdoored, monkeypatch):
+    report, changed = near(backdoored, monkeypatch)
+    assert report.cure.state == "precaution"
+    assert report.cure.why.startswith("0.03. It was forgotten as a precaution. Triggers that")
+    assert changed
+    assert {name.rpartition(".")[0] for name in changed} == set(report.method.layers)
+    before, after = report.cure.pooled(seen=False)
+    assert before.value > 0.9 > 0.1 > after.value
+    (attempt,) = report.cure.attempts
+    assert attempt.taken
 
 
 @pytest.mark.parametrize(
-    ("p_value", "why"),
-    [(0.03, "Near. The option force forgets it all the same."), (0.3, "Near.")],
+    ("settings", "why"),
+    [
+        ({"p_value": 0.3}, "0.3."),
+        ({"caution": 0.01}, "0.03."),
+        ({"again": 0.02}, "A new search comes as near: 0.02."),
+        ({"max_drop": 0.0, "steps": 1}, "Triggers that it was not told of still work"),
+    ],
 )
-def test_how_to_go_on_is_said_where_a_clean_model_is_unlikely(p_value, why, monkeypatch):
-    judgement = Judgement([], "nothing found", p_value=p_value, summary="Near.")
-    door = Recovered(make_trigger("badnets", target=3), size=1.0, success=Rate(count=9, n=9))
-    suspicion = Suspicion(judgement, 3, {"patch": [door]})
-    monkeypatch.setattr("ngf_hub.methods.auto.suspect", lambda *_: suspicion)
-    classifier = small_classifier()
-    clean = load_images("digits", samples=100, judge_samples=10, seed=0)
-    tune, judge = clean.pixels_for(classifier)
-    result = purify(classifier, tune, judge=judge.pixels, device="cpu")
-    assert result.report.cure.why == why
-    assert result.report.method.steps == 0
+def test_a_precaution_that_does_not_hold_leaves_the_weights(settings, why, backdoored, monkeypatch):
+    harmless = make_trigger("blend:pattern=noise,ratio=0.001", backdoored[1].target)
+    unseen = None if "steps" in settings else [harmless]
+    report, changed = near(backdoored, monkeypatch, unseen=unseen, **settings)
+    assert report.cure.state == "nothing found"
+    assert why in report.cure.why
+    assert report.method.steps == 0
+    assert changed == []
+    assert report.cure.again is None
+    assert not any(attempt.taken for attempt in report.cure.attempts)
+
+
+def test_a_precaution_that_costs_much_is_not_kept(backdoored, monkeypatch):
+    harmless = make_trigger("blend:pattern=noise,ratio=0.001", backdoored[1].target)
+
+    def blinded(task, *_):
+        with torch.no_grad():
+            for parameter in task.classifier.network.parameters():
+                parameter.zero_()
+            parameter[backdoored[1].target - 1] = 1.0  # the bias of the head
+        return Outcome([], 1)
+
+    monkeypatch.setattr("ngf_hub.methods.auto.tune", blinded)
+    report, changed = near(backdoored, monkeypatch, unseen=[harmless], max_drop=1.0)
+    assert report.cure.state == "nothing found"
+    assert "It would cost about" in report.cure.why
+    assert changed == []
 
 
 def test_options_out_of_range_are_refused():

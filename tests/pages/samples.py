@@ -41,7 +41,7 @@ def cure(state: Any = "purified", **changes: Any) -> Cure:
     """What ``auto`` says of its own work."""
     if state == "nothing found":
         return Cure(state=state, why="Nothing stands out.", suspected=searched(backdoored=False))
-    after = {"purified": 4, "not established": 900}[state]
+    after = 900 if state == "not established" else 4
     estimates = [
         Estimate(
             family="patch", target=3, seen=seen, before=Rate(count=1790, n=1800),
@@ -59,9 +59,11 @@ def cure(state: Any = "purified", **changes: Any) -> Cure:
     ]  # fmt: skip
     given: dict[str, Any] = {
         "state": state,
-        "why": PURIFIED if state == "purified" else "Triggers that it was not told of still work.",
-        "suspected": searched(),
-        "again": searched(backdoored=state != "purified"),
+        "why": "Triggers that it was not told of still work."
+        if state == "not established"
+        else PURIFIED,
+        "suspected": searched(backdoored=state != "precaution"),
+        "again": searched(backdoored=state == "not established"),
         "ranking": [RankedLayer(name=f"layer{n}.0.conv1", score=10.0 / n) for n in range(1, 4)],
         "attempts": attempts,
         "estimates": estimates,
@@ -154,6 +156,7 @@ def hostile() -> Report:
 
 OUTCOMES = {
     "purified": lambda: without_trigger("purified"),
+    "precaution": lambda: without_trigger("precaution"),
     "not established": lambda: without_trigger("not established"),
     "nothing found": lambda: without_trigger("nothing found"),
     "removed": report,

@@ -56,6 +56,7 @@ def told(content):
     ("name", "tone", "title"),
     [
         ("purified", "good", "Purified"),
+        ("precaution", "info", "Precaution"),
         ("not established", "warn", "Not established"),
         ("nothing found", "info", "Nothing found"),
         ("removed", "good", "Backdoor removed"),

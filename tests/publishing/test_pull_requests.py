@@ -217,6 +217,7 @@ def test_there_must_be_a_repository(suggest):
 
 
 CLEAN = {"state": "nothing found", "suspected": {"verdict": "clean"}}
+NEAR = {"state": "precaution", "suspected": {"verdict": "nothing found"}}
 DOUBTFUL = {"state": "not established", "suspected": {"verdict": "backdoored"}}
 NO_TRIGGER = {"trigger": None, "before": measurement(1698), "after": measurement(1690)}
 
@@ -225,6 +226,7 @@ NO_TRIGGER = {"trigger": None, "before": measurement(1698), "after": measurement
     ("changes", "said"),
     [
         ({"cure": CLEAN, **NO_TRIGGER}, "Nothing was found"),
+        ({"cure": NEAR, **NO_TRIGGER}, "does not establish"),
         ({"cure": DOUBTFUL, **NO_TRIGGER}, "does not establish"),
         (NO_TRIGGER, "does not establish"),
         ({"after": measurement(1690, 1700, 90)}, "does not establish"),

@@ -60,7 +60,8 @@ def _success(task: Task, trigger: Trigger, bar: Iterator[int]) -> Rate:
 
 def _confirm(cure: Cure, limit: float) -> None:
     pooled = cure.pooled(seen=False)
-    if cure.state == "purified" and (pooled is None or pooled[1].interval[1] > limit):
+    works = pooled is None or pooled[1].interval[1] > limit
+    if cure.state in ("purified", "precaution") and works:
         rate = "none was measured" if pooled is None else pooled[1].percent()
         cure.state = "not established"
         cure.why = f"Triggers that it was not told of still work on judging images: {rate}."
