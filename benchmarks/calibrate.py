@@ -8,6 +8,7 @@ leaves it out (:meth:`Calibration.without`). What was measured before is not mea
 again (see :mod:`benchmarks.zoo_evidence`).
 A scan has one seed, so one seed a model gives the right spread; more refine it, and
 show how much a statistic changes with the images.
+Without ``--zoo`` nothing is measured, and what the packaged file says is printed.
 ``--add KIND`` measures a new kind only, and keeps what the file says of the others.
 """
 
@@ -26,7 +27,7 @@ from ngf_hub import __version__
 from ngf_hub.evidence.base import KINDS
 from ngf_hub.evidence.calibration import PACKAGED, Calibration, CleanModel
 from ngf_hub.evidence.collecting import make_kinds
-from ngf_hub.evidence.verdict import SIGNIFICANCE, Judgement, judge
+from ngf_hub.evidence.verdict import NEAR, SIGNIFICANCE, Judgement, judge
 from ngf_hub.scan_report import Finding
 
 
@@ -91,17 +92,19 @@ def added(known: Calibration, new: Calibration) -> Calibration:
     return Calibration(made_with=known.made_with, models=models)
 
 
-def left_out(calibration: Calibration, *, with_images: bool) -> dict[str, Judgement]:
-    """What the first seed of each model is judged to be by all the other models."""
+def left_out(calibration: Calibration, *, with_images: bool) -> dict[tuple[str, int], Judgement]:
+    """What each look at each model, by its name and seed, is judged to be by the other models."""
     judged = {}
     for entry in calibration.models:
         values = entry.with_images if with_images else entry.without_images
-        findings = [
-            Finding(kind=kind, statistic=seeds[0], weak=is_weak(kind), summary="")
-            for kind, seeds in values.items()
-        ]
         rest = calibration.without(entry.model)
-        judged[entry.model] = judge(findings, rest, with_images=with_images)
+        for seed in range(max((len(seeds) for seeds in values.values()), default=0)):
+            findings = [
+                Finding(kind=kind, statistic=seeds[seed], weak=is_weak(kind), summary="")
+                for kind, seeds in values.items()
+                if seed < len(seeds)
+            ]
+            judged[entry.model, seed] = judge(findings, rest, with_images=with_images)
     return judged
 
 
@@ -127,13 +130,21 @@ def describe(calibration: Calibration) -> None:
             print(f"| {kind} | {null.models} | {null.scale} | {figures} | {limit:.3g} |")
         judged = left_out(calibration, with_images=with_images)
         flagged = [name for name, one in judged.items() if one.verdict == "backdoored"]
-        print(f"Leaving one out, {len(flagged)} of {len(judged)} are flagged. {flagged or ''}")
+        near = [
+            f"{name}, seed {seed}: {one.p_value:.2g}"
+            for (name, seed), one in judged.items()
+            if one.p_value is not None and one.p_value <= NEAR
+        ]
+        print(
+            f"Leaving one out, {len(flagged)} of {len(judged)} looks are flagged. {flagged or ''}"
+        )
+        print(f"{len(near)} have a p-value of at most {NEAR}. {'; '.join(near)}")
 
 
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--zoo", type=Path, required=True)
+    parser.add_argument("--zoo", type=Path)
     parser.add_argument("--table", type=Path, action="append", default=[])
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=1, help="of each model of the zoo")
@@ -144,6 +155,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    if arguments.zoo is None:
+        make_kinds()  # registers them
+        describe(Calibration.read(arguments.output))
+        return
     folders = known_folders(arguments.zoo, arguments.table, backdoored=False)
     if not folders:
         raise SystemExit(f"There are no finished clean models in {arguments.zoo}.")

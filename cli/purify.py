@@ -121,8 +121,8 @@ def command(
 ) -> None:
     """Purify MODEL on clean images, measure it before and after, and write it with its card.
 
-    Exit code 0: purified, or nothing was found and nothing changed; 3: the method cannot
-    establish that the backdoor is gone; 2: error.
+    Exit code 0: purified, be it as a precaution, or nothing was found and nothing changed;
+    3: the method cannot establish that the backdoor is gone; 2: error.
     """
     from ngf_hub.devices import make_accelerator
     from ngf_hub.methods import make_method
