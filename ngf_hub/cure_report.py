@@ -39,6 +39,7 @@ class Attempt(Part):
         kinds: The kinds of triggers that it was told to forget.
         radius: The root mean square of a value in [0, 1] by which half of the triggered
             images were moved towards the triggers' class.
+        share: How much of the way to the tuned weights was gone.
         success: ASR, on the held-out images, of recovered triggers that it was not told of.
         left: The kinds of those of them that still work.
         kept: The share of the held-out images on which it says what the original says.
@@ -52,6 +53,7 @@ class Attempt(Part):
     layers: list[str]
     kinds: list[str]
     radius: float = 0.0
+    share: float = 0.8
     steps: int
     success: Rate
     left: list[str] = Field(default_factory=list)
@@ -63,9 +65,10 @@ class Attempt(Part):
 
     @property
     def forgotten(self) -> list[str]:
-        """The kinds, and by how much they were made worse, for people."""
+        """The kinds, by how much they were made worse, and how far it went, for people."""
         worse = f"worst cases within {255 * self.radius:.1f}/255 (RMS)"
-        return [*self.kinds, *([worse] if self.radius > 0 else [])]
+        way = f"{100 * self.share:.0f} % of the way"
+        return [*self.kinds, *([worse] if self.radius > 0 else []), way]
 
 
 class Estimate(Part):

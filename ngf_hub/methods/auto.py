@@ -9,6 +9,7 @@
    without labels (:mod:`ngf_hub.methods.unlearn`), half of the triggered images made a
    little worse sample by sample (:mod:`ngf_hub.methods.worst_case`).
 4. Try recovered triggers that it was not told of, on images held out from tuning.
+   Less of the way to the tuned weights is gone where it costs too much and that suffices.
    If they still work, start again from the untouched weights: with the kinds of triggers
    that are left beside the first, if it was not told of them; then with images made worse
    by more, the best layer of all beside the others, and all layers; if it cost too much,
@@ -44,6 +45,8 @@ from ngf_hub.methods.cure.suspicion import (
     suspect,
     unseen_triggers,
 )
+from ngf_hub.methods.interpolation import Start
+from ngf_hub.methods.scope import layer_parameters
 from ngf_hub.outcome import asr_limit
 from ngf_hub.triggers import Trigger
 from ngf_hub.unchanged import State
@@ -51,6 +54,8 @@ from ngf_hub.unchanged import State
 HELD_OUT = 5
 """One in so many images is held out from tuning."""
 FEWEST = 100
+SHORTER = (0.6, 0.4)
+"""Shares of the way to the tuned weights that are tried where unlearning's own costs too much."""
 GIVEN = "given"
 """The kind of the triggers that the user names."""
 
@@ -197,9 +202,11 @@ class _Run:
                 if self._forgot(best.attempt) != plan.is_less(best.plan):
                     continue
             self.original.restore()
+            start = Start(layer_parameters(self.tuning))
             triggers = [trigger for kind in plan.kinds for trigger in seen[kind]]
             outcome = tune(self.tuning, plan.layers, triggers, self.options.steps, plan.radius)
             attempt = held_out.attempt(outcome, plan.layers, plan.kinds, unseen, plan.radius)
+            attempt = self._shortened(attempt, start, outcome, unseen, held_out)
             attempt.round = number
             cure.attempts.append(attempt)
             untold = [kind for kind in attempt.left if kind not in plan.kinds]
@@ -212,6 +219,28 @@ class _Run:
             entry.taken = entry is best.attempt
         best.weights.restore()
         return best
+
+    def _shortened(
+        self,
+        attempt: Attempt,
+        start: Start,
+        outcome: Outcome,
+        unseen: Mapping[str, Sequence[Trigger]],
+        held_out: HeldOut,
+    ) -> Attempt:
+        """Less of the way, where all of it costs too much and less forgets with some to spare."""
+        for share in SHORTER:
+            if not self._forgot(attempt) or self._affordable(attempt):
+                break
+            taken = State(self.task.classifier)
+            start.approach(share / attempt.share)
+            less = held_out.attempt(outcome, attempt.layers, attempt.kinds, unseen, attempt.radius)
+            if less.success.interval[1] > self.limit / 2:
+                taken.restore()
+                break
+            less.share = share
+            attempt = less
+        return attempt
 
     def _case(self, seed: int) -> Case:
         """The model with other seeds for each search; the second is on the images held out."""
@@ -226,10 +255,12 @@ class _Run:
         )
 
     def _holds(self, attempt: Attempt) -> bool:
-        # Few images are held out: what may as well be chance is no reason to try further.
-        least = attempt.drop - attempt.drop_error
         unknown = not attempt.success.n  # there was nothing to try it with
-        return unknown or (self._forgot(attempt) and 100 * least <= self.options.max_drop)
+        return unknown or (self._forgot(attempt) and self._affordable(attempt))
+
+    def _affordable(self, attempt: Attempt) -> bool:
+        # Few images are held out: what may as well be chance is no reason to try further.
+        return 100 * (attempt.drop - attempt.drop_error) <= self.options.max_drop
 
     def _forgot(self, attempt: Attempt) -> bool:
         return attempt.success.interval[1] <= self.limit

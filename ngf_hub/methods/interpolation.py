@@ -14,6 +14,10 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+SHARE = 0.8
+"""How much of the way an unlearning goes; chosen on other models or images than those that
+judge."""
+
 
 class Start:
     """Where a tuning starts, to go back towards it.

@@ -21,7 +21,7 @@ from typing import ClassVar
 from ngf_hub.methods.base import Method, Outcome, Task, option, register
 from ngf_hub.methods.cure.layers import promising, rank_layers
 from ngf_hub.methods.forget import check_heeded
-from ngf_hub.methods.interpolation import Start
+from ngf_hub.methods.interpolation import SHARE, Start
 from ngf_hub.methods.loop import Gradients, run
 from ngf_hub.methods.natural_steps import NaturalSteps
 from ngf_hub.methods.objective import Batch
@@ -65,7 +65,7 @@ class Unlearning(Method):
         NEAR, "root mean square by which half of the triggered images are moved to the target"
     )
     share: float = option(
-        0.8, "share of the way to the tuned weights that is gone in the end; 1: all of it", high=1
+        SHARE, "share of the way to the tuned weights that is gone in the end; 1: all of it", high=1
     )
     vary: int = option(1, "1: triggers vary from image to image; 0: they are put on as they are")
 

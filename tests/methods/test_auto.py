@@ -101,6 +101,43 @@ def test_too_few_images_are_refused(backdoored):
         run(backdoored, tune=backdoored[2].select(range(30)))
 
 
+@pytest.mark.parametrize(
+    ("spare", "way"), [(True, 0.4), (False, 0.8)], ids=["to spare", "none to spare"]
+)
+def test_less_of_the_way_is_gone_where_it_costs_too_much(spare, way, backdoored, monkeypatch):
+    """The tuning moves one bias of the head by 5, which costs much, and so does less of it."""
+    classifier, trigger, images, _ = backdoored
+    harmless = make_trigger("blend:pattern=noise,ratio=0.001", trigger.target)
+    judgement = Judgement([], "backdoored", trigger.target, 0.001)
+    suspicion = Suspicion(
+        judgement,
+        trigger.target,
+        {"patch": [Recovered(trigger, 1.0, Rate(count=9, n=10))]},
+        ["patch"],
+    )
+
+    def moved(task, *_):
+        with torch.no_grad():
+            list(task.classifier.network.parameters())[-1][trigger.target - 1] += 5.0
+        return Outcome([], 1)
+
+    def success(self, triggers):
+        return Rate(count=0 if spare else 6, n=100)
+
+    monkeypatch.setattr("ngf_hub.methods.auto.suspect", lambda *_: suspicion)
+    monkeypatch.setattr("ngf_hub.methods.auto.unseen_triggers", lambda *_: {"patch": [harmless]})
+    monkeypatch.setattr("ngf_hub.methods.auto.tune", moved)
+    monkeypatch.setattr("ngf_hub.methods.cure.attempts.HeldOut.success", success)
+    monkeypatch.setattr("ngf_hub.methods.auto._Run._affordable", lambda *_: False)
+    monkeypatch.setattr("ngf_hub.methods.auto.asr_limit", lambda _: 0.2)
+    task = make_task(copy.deepcopy(classifier), images.select(range(120)))
+    before = list(task.classifier.network.parameters())[-1][trigger.target - 1].item()
+    outcome = make_method("auto", {"rounds": 1, "attempts": 2}).tune(task)
+    assert outcome.cure.attempts[0].share == way
+    after = list(task.classifier.network.parameters())[-1][trigger.target - 1].item()
+    assert after - before == pytest.approx(5 * way / 0.8, rel=1e-5)
+
+
 def near(backdoored, monkeypatch, *, again=0.5, p_value=0.03, unseen=None, **options):
     """A run on a model that is not flagged; ``again`` is the p-value of the search after it."""
     classifier, trigger, images, judge = backdoored
