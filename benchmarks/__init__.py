@@ -17,6 +17,7 @@
 - ``attack_table``: how strong each attack becomes, beside the same recipe without poison;
   ``attack_plan``: networks, datasets and settings (not a script).
 - ``cure_thirdparty``: ``auto`` on models that others trained, over seeds.
+- ``precaution``: what forgetting as a precaution does to clean networks.
 - ``foreign_triggers``: what a trigger does to models that never saw it.
 - ``step_rules``: the same objective by SGD, Adam and K-FAC.
 - ``layer_choice``: the layers that ``auto`` takes against all others, by trying;
