@@ -116,7 +116,8 @@ class _Run:
         suspicion = suspect(self._case(0), strong_kinds())
         suspected = suspicion.verdict(self.task.classifier.class_names)
         if not (suspicion.is_backdoored or self.options.force or self.task.triggers):
-            self.precaution = bool(suspicion.found) and self._near(suspected)
+            near = _within(suspected, self.options.caution)
+            self.precaution = near and bool(suspicion.found)
             if not self.precaution:
                 cure = Cure(state="nothing found", why=suspected.summary, suspected=suspected)
                 return Outcome([], 0, layers=[], cure=cure)
@@ -294,7 +295,7 @@ class _Run:
         )
         if not self.precaution:
             return "purified", done
-        if cure.again is not None and self._near(cure.again):
+        if cure.again is not None and _within(cure.again, NEAR):
             return "not established", f"A new search comes as near: {cure.again.summary}"
         # By its 95 % interval: of images that a model was trained on it is too sure, and so too
         # much seems lost.
@@ -302,10 +303,6 @@ class _Run:
             cost = f"{100 * attempt.drop:.1f} points of accuracy"
             return "not established", f"It would cost about {cost}."
         return "precaution", f"{cure.suspected.summary} It was forgotten as a precaution. {done}"
-
-    def _near(self, verdict: Verdict) -> bool:
-        """Whether few clean models look as suspicious as this, be it flagged or not."""
-        return verdict.p_value is not None and verdict.p_value <= self.options.caution
 
     def _left_alone(self, attempt: Attempt, cure: Cure) -> Outcome:
         """The weights from before, where a precaution did not succeed or would cost too much."""
@@ -327,3 +324,8 @@ class _Taken:
     outcome: Outcome
     attempt: Attempt
     weights: State
+
+
+def _within(verdict: Verdict, p_value: float) -> bool:
+    """Whether so few clean models look as suspicious, be it flagged or not."""
+    return verdict.p_value is not None and verdict.p_value <= p_value
