@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--caution", type=float, default=1.0, help="the option of auto")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    print("| clean network | p-value | left by the attempt | precaution kept | n | ACC lost |")
+    print("| clean network | p-value | left by the attempt | state | n | ACC lost |")
     print("| --- | --- | --- | --- | --- | --- |")
     for folder in known_folders(arguments.table, [arguments.table], backdoored=False):
         known = read(folder)
@@ -49,11 +49,10 @@ def main() -> None:
         assert report.after is not None
         before, after = report.before.accuracy, report.after.accuracy
         lost = 100 * ((before.value or 0.0) - (after.value or 0.0))
-        kept = "yes" if report.cure.state == "precaution" else "no"
         p_value = report.cure.suspected.p_value
         print(
-            f"| {folder.name} | {p_value or 1:.2f} | {_left(report.cure.attempts)} | {kept} | "
-            f"{before.n:,} | {lost:.1f} |",
+            f"| {folder.name} | {p_value or 1:.2f} | {_left(report.cure.attempts)} | "
+            f"{report.cure.state} | {before.n:,} | {lost:.1f} |",
             flush=True,
         )
 
